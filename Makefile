@@ -1,0 +1,43 @@
+# Every target does its own set-up; a second run does only what is new.
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+
+.PHONY: help setup run test lint types bench clean demo-sources
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## virtual environment with the locked versions, and Delta's jars
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@command -v java >/dev/null || { echo "java: expected JDK 17 on PATH, found none: install it" >&2; exit 2; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON): expected Python 3.11, found none: install it or set PYTHON" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[spark,dev]'
+	$(BIN)/python -m jobs.resolve_jars
+	touch $@
+
+demo-sources: setup
+	@$(BIN)/python -m jobs.fetch_demo --list conf/demo-sdists.txt --to $(DEMO)/sdists
+
+run: demo-sources ## the demo corpus, end to end on real code; prints where the report is
+	@$(BIN)/stackmill refresh --conf conf/demo.yaml
+
+test: setup ## all tests
+	@$(BIN)/python -m pytest
+
+lint: setup ## ruff
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy
+
+bench: setup ## the measured figures of the README
+	@$(BIN)/python -m bench.annotate
+
+clean: ## remove what was built, but not the environment
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

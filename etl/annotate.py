@@ -1,0 +1,215 @@
+"""What is true of each content?    blobs, files -> facts, name_facts, signatures, pii_spans, license_facts
+
+All annotators that are due run over the new contents in one pass: content crosses from the JVM to
+Python once, as Arrow batches of at most 64 MB. What each content still lacks (`due`, ids and names
+only) is broadcast to the content, which is never shuffled; ranges of blob_id bound the broadcast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import reduce
+
+import pyarrow as pa
+from pydantic import Field
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from etl.config import Config
+from etl.facts import annotators
+from etl.licenses import LICENSE_VERSION
+from etl.sources.records import STORED
+from etl.stage import Counts, Lake, Stage
+from etl.tables import (
+    BLOBS,
+    FACTS,
+    FILES,
+    LICENSE_FACTS,
+    NAME_FACTS,
+    PII_SPANS,
+    SIGNATURES,
+    Table,
+)
+
+# Rows of each size class (tables.BLOBS) in one Arrow batch: at most 64 MB of content.
+BATCH_ROWS = (1024, 64, 6, 2)
+
+RANGE_ROWS = 4_000_000  # contents in one range of blob_id: some 500 MB of ids and names
+
+# Groups of annotators by content alone: the bit in `due`, the column of the pass, the table.
+BLOB_GROUPS = (
+    (annotators.FACTS_BIT, "facts", FACTS, annotators.FACTS_VERSION),
+    (annotators.SIGNATURES_BIT, "signature", SIGNATURES, annotators.SIGNATURES_VERSION),
+    (annotators.PII_BIT, "pii", PII_SPANS, annotators.PII_VERSION),
+)
+
+
+def _columns_of(table: Table) -> T.StructType:
+    return T.StructType([f for f in table.schema if f.name not in ("blob_id", "version")])
+
+
+ANNOTATED = T.StructType(
+    [
+        T.StructField("blob_id", T.StringType()),
+        *(T.StructField(name, _columns_of(table)) for _, name, table, _ in BLOB_GROUPS),
+        T.StructField("names", T.ArrayType(_columns_of(NAME_FACTS))),
+        T.StructField("licenses", T.ArrayType(_columns_of(LICENSE_FACTS))),
+    ]
+)
+
+
+class AnnotateConfig(Config):
+    """Annotators have no settings: a threshold belongs to a decision, not to a fact."""
+
+    range_rows: int = Field(
+        default=RANGE_ROWS, ge=1, description="contents annotated between two commits"
+    )
+
+
+def annotate(lake: Lake, config: AnnotateConfig) -> Counts:
+    """Facts of every stored content and of every name it stands under, new ones only.
+
+    Cost: one read of the new content; ids and names are shuffled once. Each range ends in one
+    commit a table, so a killed run goes on with the next range.
+    """
+    due = lake.staged("due", due_contents(lake))
+    sizes = {
+        row["size_class"]: row["count"] for row in due.groupBy("size_class").count().collect()
+    }
+    num_due = sum(sizes.values())
+    for low, high in _ranges(-(-num_due // config.range_rows)):
+        in_range = _between(low, high)
+        annotated = [
+            _annotate_class(lake, due.where(in_range), in_range, size_class)
+            for size_class in sorted(sizes)
+        ]
+        if annotated:
+            _commit(lake, reduce(DataFrame.unionByName, annotated), due.where(in_range))
+        lake.progress("annotate: contents %s to %s of %d are done", low or "0", high or "f", num_due)
+    _sweep(lake)
+    return {"contents_annotated": num_due}
+
+
+def due_contents(lake: Lake) -> DataFrame:
+    """Contents that lack a fact: blob_id, size_class, basenames, roles and the bits of what is due."""
+    stored = lake.read(FILES).where(F.col("status") == STORED)
+    names = _lacking(
+        stored.select("blob_id", "basename"), lake.read(NAME_FACTS), annotators.NAMES_VERSION
+    )
+    roles = _lacking(
+        stored.where("license_role IS NOT NULL").select("blob_id", "license_role"),
+        lake.read(LICENSE_FACTS),
+        LICENSE_VERSION,
+    )
+    contents = (
+        lake.read(BLOBS)
+        .select("blob_id", "size_class")
+        .join(_gathered(names, "basename", "basenames"), on="blob_id", how="left")
+        .join(_gathered(roles, "license_role", "roles"), on="blob_id", how="left")
+    )
+    bits: Column = F.when(F.col("basenames").isNotNull(), annotators.NAMES_BIT).otherwise(0)
+    for bit, name, table, version in BLOB_GROUPS:
+        done = lake.read(table).where(F.col("version") == version)
+        done = done.select("blob_id", F.lit(True).alias(f"has_{name}"))
+        contents = contents.join(done, on="blob_id", how="left")
+        bits = bits.bitwiseOR(F.when(F.col(f"has_{name}").isNull(), bit).otherwise(0))
+    none = F.array().cast("array<string>")
+    return contents.select(
+        "blob_id",
+        "size_class",
+        F.coalesce("basenames", none).alias("basenames"),
+        F.coalesce("roles", none).alias("roles"),
+        bits.alias("due"),
+    ).where("due > 0 OR size(roles) > 0")
+
+
+def _lacking(wanted: DataFrame, facts: DataFrame, version: int) -> DataFrame:
+    done = facts.where(F.col("version") == version).select(*wanted.columns)
+    return wanted.distinct().join(done, on=wanted.columns, how="left_anti")
+
+
+def _gathered(rows: DataFrame, column: str, name: str) -> DataFrame:
+    return rows.groupBy("blob_id").agg(F.array_sort(F.collect_set(column)).alias(name))
+
+
+def _ranges(num_ranges: int) -> Iterator[tuple[str, str]]:
+    """Bounds of blob_id: lower (inclusive, "" for none) and upper (exclusive, "" for none)."""
+    bounds = ["", *(f"{index * 65536 // num_ranges:04x}" for index in range(1, num_ranges)), ""]
+    yield from zip(bounds[:-1], bounds[1:], strict=True)
+
+
+def _between(low: str, high: str) -> Column:
+    is_above = F.col("blob_id") >= low
+    return is_above & (F.col("blob_id") < high) if high else is_above
+
+
+def _annotate_class(lake: Lake, due: DataFrame, in_range: Column, size_class: int) -> DataFrame:
+    """The pass over the contents of one size class."""
+    lake.batch_rows(BATCH_ROWS[size_class])
+    wanted = due.where(F.col("size_class") == size_class).drop("size_class")
+    contents = (
+        lake.read(BLOBS)
+        .where(in_range & (F.col("size_class") == size_class))
+        .select("blob_id", "content")
+        .join(F.broadcast(wanted), on="blob_id", how="inner")
+    )
+    return lake.staged("annotated", annotate_contents(contents))
+
+
+def annotate_contents(contents: DataFrame) -> DataFrame:
+    """blob_id, content, basenames, roles, due -> one row of `ANNOTATED` each; a narrow pass."""
+    return contents.mapInArrow(_annotate, ANNOTATED)
+
+
+def _annotate(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    from etl.facts.annotators import annotate_batch  # loads compiled kernels: in the worker only
+    from etl.licenses import license_candidates
+
+    for batch in batches:
+        facts = annotate_batch(batch)
+        licenses = license_candidates(batch.column("content"), batch.column("roles"))
+        yield facts.append_column("licenses", licenses)
+
+
+def _commit(lake: Lake, annotated: DataFrame, due: DataFrame) -> None:
+    for _, name, table, version in BLOB_GROUPS:
+        rows = annotated.where(F.col(name).isNotNull())
+        rows = rows.select("blob_id", F.lit(version).alias("version"), f"{name}.*")
+        _append(lake, table, rows)
+    for name, table, version in (
+        ("names", NAME_FACTS, annotators.NAMES_VERSION),
+        ("licenses", LICENSE_FACTS, LICENSE_VERSION),
+    ):
+        rows = annotated.select("blob_id", F.explode(name).alias("fact"))
+        rows = rows.select("blob_id", F.lit(version).alias("version"), "fact.*")
+        _append(lake, table, rows)
+
+
+def _append(lake: Lake, table: Table, rows: DataFrame) -> None:
+    lake.append(table, rows.select(*table.columns))
+
+
+def _sweep(lake: Lake) -> None:
+    """Facts of contents and names that no file has any more are deleted."""
+    stored = lake.read(FILES).where(F.col("status") == STORED)
+    for table, keys in (
+        (FACTS, ["blob_id"]),
+        (SIGNATURES, ["blob_id"]),
+        (PII_SPANS, ["blob_id"]),
+        (NAME_FACTS, ["blob_id", "basename"]),
+        (LICENSE_FACTS, ["blob_id", "license_role"]),
+    ):
+        named = stored.select(*keys)
+        orphans = lake.read(table).select(*keys).join(named, on=keys, how="left_anti").distinct()
+        lake.delete(table, orphans)
+
+
+STAGE = Stage(
+    "annotate",
+    "what is true of each content?",
+    reads=(FILES, BLOBS),
+    writes=(FACTS, NAME_FACTS, SIGNATURES, PII_SPANS, LICENSE_FACTS),
+    config_type=AnnotateConfig,
+    run=annotate,
+)

@@ -1,0 +1,184 @@
+"""What does the model read?    decisions, blobs, spans -> corpus, export
+
+The only stage that drops rows. Kept content is read, redacted and written by repository; only
+repositories whose kept files, contents or facts have changed are written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+from pydantic import Field
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from etl.config import Config
+from etl.eligibility import described
+from etl.facts import annotators
+from etl.redact import REPLACEMENTS
+from etl.stage import Counts, Lake, Stage
+from etl.tables import (
+    BLOBS,
+    CORPUS,
+    DECISIONS,
+    FACTS,
+    FILES,
+    LICENSES,
+    NAME_FACTS,
+    PII_SPANS,
+    REPOS,
+)
+
+BATCH_ROWS = (512, 48, 4, 1)  # of each size class: a batch is read and written, 64 MB together
+SPLITS = ("train", "validation")
+BROADCAST_FILES = 2_000_000  # up to so many kept files are broadcast to the content
+
+
+class AssembleConfig(Config):
+    redact: dict[str, str] = Field(
+        default=dict(REPLACEMENTS), description="kind of a finding -> what stands in its place"
+    )
+    export: str | None = Field(
+        default=None,
+        description="folder for Parquet files that `datasets` reads, a subfolder a split; none "
+        "if null",
+    )
+
+
+def assemble(lake: Lake, config: AssembleConfig) -> Counts:
+    """Writes `corpus` where it differs from what is decided.
+
+    Cost: reads the content of the repositories that changed; it is shuffled once, by repo_id.
+    """
+    wanted = lake.staged("wanted", wanted_rows(lake, config))
+    changed = _changed_repos(lake, wanted)
+    repo_ids = [row["repo_id"] for row in changed.toLocalIterator()]
+    if repo_ids:
+        rows = wanted.join(F.broadcast(changed), on="repo_id", how="left_semi")
+        lake.replace_repos(CORPUS, _redacted(lake, rows, config), repo_ids)
+    if config.export is not None:
+        corpus = lake.read(CORPUS)
+        for split in SPLITS:
+            if repo_ids or not lake.is_complete(f"{config.export}/{split}"):
+                rows = corpus.where(F.col("split") == split).drop("digest")
+                lake.export(rows, f"{config.export}/{split}")
+    totals = (
+        lake.read(CORPUS)
+        .agg(
+            F.count("*").alias("files"),
+            F.coalesce(F.sum("length_bytes"), F.lit(0)).alias("bytes"),
+            F.coalesce(F.sum("num_redactions"), F.lit(0)).alias("redactions"),
+        )
+        .first()
+    )
+    return {**totals.asDict(), "repos_written": len(repo_ids)} if totals else {}
+
+
+def wanted_rows(lake: Lake, config: AssembleConfig) -> DataFrame:
+    """The rows that `corpus` should have, but for content, with `digest`: what they depend on."""
+    decisions = lake.read(DECISIONS).where("kept").select("repo_id", "path", "num_copies", "split")
+    repos = lake.read(REPOS).select(
+        "repo_id", "url", "revision_id", "branch_name", "revision_date", "committer_date", "forks"
+    )
+    files = described(lake).join(decisions, on=["repo_id", "path"], how="inner")
+    rows = files.join(repos, on="repo_id", how="left").select(*_corpus_columns())
+    settings = F.lit(config.model_dump_json(exclude={"export"}) + f" {annotators.PII_VERSION}")
+    digest = F.sha2(F.to_json(F.struct(*rows.columns, settings.alias("settings"))), 256)
+    return rows.withColumn("digest", digest)
+
+
+def _corpus_columns() -> list[Any]:
+    ids = F.regexp_extract_all("license_expression", F.lit("[A-Za-z0-9.+-]+"), F.lit(0))
+    operators = F.array(F.lit("AND"), F.lit("OR"), F.lit("WITH"))
+    generated = F.coalesce("is_generated", F.lit(False)) | F.col("has_generated_marker")
+    category = F.col("license_category")
+    same = [
+        "repo_id", "repo_name", "path", "extension", "language", "license_expression", "split",
+        "blob_id", "text_id", "num_lines", "avg_line_length", "max_line_length", "is_test",
+        "is_documentation", "host", "revision_id", "branch_name", "revision_date",
+        "committer_date", "num_copies",
+    ]  # fmt: skip
+    return [
+        *same,
+        F.col("basename").alias("filename"),
+        F.when(category == "none", "no_license").otherwise(category).alias("license_type"),
+        F.sort_array(F.array_distinct(F.array_except(ids, operators))).alias("detected_licenses"),
+        F.col("source_blob_id").alias("content_id"),
+        F.col("alphabetic_fraction").alias("alpha_fraction"),
+        F.col("is_vendored").alias("is_vendor"),
+        generated.alias("is_generated"),
+        F.col("url").alias("repo_url"),
+        F.col("stars").alias("star_events_count"),
+        F.col("forks").alias("fork_events_count"),
+    ]
+
+
+def _changed_repos(lake: Lake, wanted: DataFrame) -> DataFrame:
+    """Repositories whose rows in `corpus` are not the wanted ones: by digest, no content read."""
+    key = ["repo_id", "path"]
+    there = lake.read(CORPUS).select(*key, F.col("digest").alias("digest_there"))
+    both = wanted.select(*key, "digest").join(there, on=key, how="full")
+    return both.where("NOT (digest <=> digest_there)").select("repo_id").distinct()
+
+
+def _redacted(lake: Lake, rows: DataFrame, config: AssembleConfig) -> DataFrame:
+    """`rows` with content. The few large files go first: each class has its own batch size."""
+    spans = lake.read(PII_SPANS).where(F.col("version") == annotators.PII_VERSION)
+    rows = rows.join(spans.select("blob_id", "spans"), on="blob_id", how="inner")
+    if rows.count() <= BROADCAST_FILES:
+        rows = F.broadcast(rows)
+    contents = lake.read(BLOBS).select("blob_id", "size_class", "content", "encoding")
+    whole = contents.join(rows, on="blob_id", how="inner").withColumn(
+        "num_redactions", F.lit(0)
+    )  # one kept file a text: a content is joined to one row
+    whole = whole.withColumnRenamed("encoding", "src_encoding").withColumn(
+        "length_bytes", F.octet_length("content").cast("long")
+    )
+    schema = T.StructType([CORPUS.schema[name] for name in CORPUS.columns])
+    ready = []
+    for size_class in reversed(range(len(BATCH_ROWS))):
+        lake.batch_rows(BATCH_ROWS[size_class])
+        found = whole.where(F.col("size_class") == size_class)
+        redacted = found.select(*CORPUS.columns, "spans").mapInArrow(
+            _Redactor(config.redact), schema
+        )
+        ready.append(lake.staged("redacted", redacted) if size_class else redacted)
+    return (
+        reduce(DataFrame.unionByName, ready)
+        .repartition("repo_id")
+        .sortWithinPartitions("repo_id", "path")
+    )
+
+
+class _Redactor:
+    """Arrow batches with `spans` to batches of CORPUS; every row stays."""
+
+    def __init__(self, replacements: dict[str, str]) -> None:
+        self.replacements = replacements
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from etl.redact import redact  # loads compiled kernels: in the worker only
+
+        for batch in batches:
+            content, counts = redact(
+                batch.column("content"), batch.column("spans"), self.replacements
+            )
+            columns = {name: batch.column(name) for name in CORPUS.columns}
+            lengths = pa.compute.binary_length(content).cast(pa.int64())
+            columns.update(content=content, num_redactions=counts, length_bytes=lengths)
+            yield pa.RecordBatch.from_pydict(columns)
+
+
+STAGE = Stage(
+    "assemble",
+    "what does the model read?",
+    reads=(REPOS, FILES, BLOBS, FACTS, NAME_FACTS, PII_SPANS, LICENSES, DECISIONS),
+    writes=(CORPUS,),
+    config_type=AssembleConfig,
+    run=assemble,
+)

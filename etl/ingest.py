@@ -1,0 +1,521 @@
+"""Which repositories, files and contents are there?    sources -> repos, files, blobs, source_errors
+
+Units (repositories) are listed on the driver and read on executors, the biggest first. A unit whose
+fingerprint is known is not read again. Content goes to a staging table once and from there to
+`blobs`, new ones only; what decides which copy of a content is taken is a join on ids. The commit
+order is blobs, source_errors, files, repos: `repos` holds the fingerprints, so a killed run reads
+again what it had not finished and ends in the same tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+from pydantic import Field
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from etl.config import Config
+from etl.errors import ConfigError
+from etl.licenses import license_role
+from etl.sources import reader_for
+from etl.sources.config import Limits, SourceConfig
+from etl.sources.paths import basename_extension, path_flags
+from etl.sources.records import (
+    STORED,
+    ErrorRecord,
+    FileRecord,
+    Record,
+    RepoRecord,
+    Unit,
+)
+from etl.sources.rows import read_batch, resolve_columns
+from etl.stage import Counts, Lake, Stage
+from etl.tables import BLOBS, FILES, PERSON, REPOS, SOURCE_ERRORS
+
+logger = logging.getLogger(__name__)
+
+READER_VERSION = 1  # part of every fingerprint: a new version reads everything again
+ROW_KINDS = ("parquet", "jsonl", "delta")
+TASK_BYTES = 24 << 20  # of listed size: small enough to balance, large enough to be worth a task
+FLUSH_BYTES = 16 << 20  # of text in one Arrow batch that a reader hands over
+FLUSH_ROWS = 4096
+FIRST_ROW_TASK = 1 << 24  # tasks of row sources are numbered from here
+READER_FAILED = "reader_failed"  # the reader itself raised: a cause that may pass
+SIZE_CLASSES = (64 << 10, 1 << 20, 10 << 20)  # upper bounds in bytes of text, see tables.BLOBS
+
+
+class IngestConfig(Config):
+    limits: Limits = Field(default=Limits(), description="what is too big, too many or too deep")
+    sources: tuple[SourceConfig, ...] = ()
+
+
+_FILE = T.StructType(
+    [field for field in FILES.schema if field.name not in ("repo_id", "repo_name")]
+    + [T.StructField("encoding", T.StringType())]
+)
+_REPO = T.StructType(
+    [
+        field
+        for field in REPOS.schema
+        if field.name not in ("source_kind", "source", "num_files", "num_bytes", "fingerprint")
+    ]
+)
+READ = T.StructType(  # what readers hand over: one of repo, file and error is set in each row
+    [
+        T.StructField("source_kind", T.StringType()),
+        T.StructField("source", T.StringType()),
+        T.StructField("fingerprint", T.StringType()),
+        T.StructField("repo_id", T.StringType()),
+        T.StructField("repo_name", T.StringType()),
+        T.StructField("task", T.IntegerType()),  # with row: where a content was found
+        T.StructField("row", T.IntegerType()),
+        T.StructField("repo", _REPO),
+        T.StructField("file", _FILE),
+        T.StructField(
+            "error",
+            T.StructType(
+                [T.StructField(name, T.StringType()) for name in ("member", "kind", "message")]
+            ),
+        ),
+        T.StructField("content", T.StringType()),
+    ]
+)
+
+
+def ingest(lake: Lake, config: IngestConfig) -> Counts:
+    """Reads what is new or changed in the sources into the bronze tables.
+
+    Cost: new content is written twice (staging, blobs); ids are shuffled once. Repositories that
+    a configured source no longer has are removed; those of other sources stay.
+    Raises: ConfigError for a source that is missing or unreadable as a whole.
+    """
+    listing = list_sources(config.sources, config.limits, lake)
+    order = {source.location: index for index, source in enumerate(config.sources)}
+    before = lake.read(REPOS).where(F.col("source").isin(list(order)))
+    known = {row["repo_id"]: row["fingerprint"] for row in _ids(before, "repo_id", "fingerprint")}
+
+    due = [unit for unit in listing.units if known.get(unit.repo_id) != unit.fingerprint]
+    rows_due = [rows for rows in listing.rows if rows.fingerprint not in set(known.values())]
+    unchanged_rows = {rows.source.location for rows in listing.rows} - {
+        rows.source.location for rows in rows_due
+    }
+    lake.progress(
+        "ingest: %d repositories listed, %d of them to be read; %d of %d tables of rows to be read",
+        len(listing.units),
+        len(due),
+        len(rows_due),
+        len(listing.rows),
+    )
+    read = _read_all(lake, config, due, rows_due)
+    unchanged = {unit.repo_id for unit in listing.units} - {unit.repo_id for unit in due}
+    gone = {
+        row["repo_id"]
+        for row in _ids(before, "repo_id", "source")
+        if row["repo_id"] not in unchanged and row["source"] not in unchanged_rows
+    }
+    return _commit(lake, _Plan(listing, order, gone, unchanged, unchanged_rows), read)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a commit replaces and what it leaves."""
+
+    listing: Listing
+    order: dict[str, int]  # configured source -> its place
+    gone: set[str]  # repositories to be removed or replaced by what was read
+    unchanged: set[str]  # repositories that were not read again
+    unchanged_rows: set[str]  # sources of rows that were not read again
+
+
+@dataclass(frozen=True)
+class RowSource:
+    source: SourceConfig
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    units: tuple[Unit, ...]
+    rows: tuple[RowSource, ...]
+    errors: tuple[ErrorRecord, ...]
+
+
+def list_sources(sources: Iterable[SourceConfig], limits: Limits, lake: Lake) -> Listing:
+    """What the sources hold, on the driver: about 500 bytes a repository, sorted, no content."""
+    settings = json.dumps([READER_VERSION, limits.model_dump(mode="json")], sort_keys=True)
+    units: dict[str, Unit] = {}
+    rows: list[RowSource] = []
+    errors: list[ErrorRecord] = []
+    for source in sources:
+        if source.kind in ROW_KINDS:
+            rows.append(RowSource(source, _rows_fingerprint(lake, source, settings)))
+            continue
+        for found in reader_for(source.kind).list_units(source):
+            if isinstance(found, ErrorRecord):
+                errors.append(found)
+            elif found.repo_id in units:
+                other = units[found.repo_id]
+                message = f"the same repository is read from {other.source}: {other.name}"
+                errors.append(ErrorRecord(found.source, found.name, "duplicate_repository", message))
+            elif int(found.repo_id[:8], 16) < int(lake.sample * 2**32):
+                units[found.repo_id] = _with_settings(found, settings)
+        lake.progress("ingest: listed %s %s", source.kind, source.path)
+    return Listing(tuple(units.values()), tuple(rows), tuple(errors))
+
+
+def _with_settings(unit: Unit, settings: str) -> Unit:
+    digest = hashlib.sha256(f"{settings}\n{unit.fingerprint}".encode()).hexdigest()[:32]
+    return Unit(**{**asdict(unit), "fingerprint": digest})
+
+
+def _rows_fingerprint(lake: Lake, source: SourceConfig, settings: str) -> str:
+    """Of the source's data files: path, size and time of change."""
+    files = lake.read_source(source.kind, source.path).select(
+        "_metadata.file_path", "_metadata.file_size", "_metadata.file_modification_time"
+    )
+    listed = sorted(str(tuple(row)) for row in files.distinct().toLocalIterator())
+    text = "\n".join([settings, source.model_dump_json(), *listed])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _ids(rows: DataFrame, *columns: str) -> Iterator[Any]:
+    """Bounded like the listing: one small row a repository of the configured sources."""
+    return iter(rows.select(*columns).toLocalIterator())
+
+
+# --- reading, on executors
+
+
+def _read_all(
+    lake: Lake, config: IngestConfig, units: list[Unit], rows: list[RowSource]
+) -> DataFrame:
+    read = lake.local_rows((), READ)
+    if units:
+        tasks = _tasks(units)
+        packed = lake.local_rows(
+            ((task, json.dumps(asdict(unit))) for task, unit in tasks), "task int, unit string"
+        )
+        num_tasks = max(task for task, _ in tasks) + 1
+        limits = config.limits.model_dump_json()
+        lake.batch_rows(1)  # of units: the reader itself bounds what it hands over
+        found = packed.repartitionByRange(num_tasks, "task").mapInArrow(
+            lambda batches: _read_units(batches, limits), READ
+        )
+        read = read.unionByName(lake.staged("units", found))
+    for number, source_rows in enumerate(rows):
+        lake.batch_rows(64)
+        found = _read_rows(lake, config, source_rows, FIRST_ROW_TASK + number)
+        read = read.unionByName(lake.staged("rows", found))
+    return read
+
+
+def _tasks(units: list[Unit]) -> list[tuple[int, Unit]]:
+    """Units in tasks of about TASK_BYTES, the biggest first; the same for any order of units."""
+    ordered = sorted(units, key=lambda unit: (-unit.size_bytes, unit.repo_id))
+    tasks: list[tuple[int, Unit]] = []
+    task, filled = 0, 0
+    for unit in ordered:
+        if filled and filled + unit.size_bytes > TASK_BYTES:
+            task, filled = task + 1, 0
+        tasks.append((task, unit))
+        filled += unit.size_bytes + 4096
+    return tasks
+
+
+def _read_units(batches: Iterable[pa.RecordBatch], limits_json: str) -> Iterator[pa.RecordBatch]:
+    limits = Limits.model_validate_json(limits_json)
+    writer = _Writer()
+    for batch in batches:
+        for task, packed in zip(batch["task"], batch["unit"], strict=True):
+            unit = Unit(**json.loads(packed.as_py()))
+            writer.begin(task.as_py())
+            common = {
+                "source_kind": unit.kind,
+                "source": unit.source,
+                "fingerprint": unit.fingerprint,
+                "repo_id": unit.repo_id,
+                "repo_name": unit.name,
+            }
+            try:
+                for record in reader_for(unit.kind).read_unit(unit, limits):
+                    writer.add(common, record)
+                    yield from writer.full()
+            except Exception as error:  # noqa: BLE001  one bad unit never stops a job
+                # Read again next time: the cause may pass. The message of an arbitrary exception
+                # could hold content, its class name cannot.
+                message = f"the reader failed with {type(error).__name__}"
+                error_row = ErrorRecord(unit.source, unit.name, READER_FAILED, message)
+                writer.add(common, error_row)
+    yield from writer.rest()
+
+
+class _Writer:
+    """Records to Arrow batches of at most FLUSH_ROWS rows and about FLUSH_BYTES of text."""
+
+    def __init__(self) -> None:
+        from pyspark.sql.pandas.types import to_arrow_schema
+
+        self.schema = to_arrow_schema(READ)
+        self.rows: list[dict[str, Any]] = []
+        self.num_bytes = 0
+        self.task = 0
+        self.row = 0
+
+    def begin(self, task: int) -> None:
+        if task != self.task:
+            self.task, self.row = task, 0
+
+    def add(self, common: dict[str, Any], record: Record) -> None:
+        row = {**common, "task": self.task, "row": self.row}
+        self.row += 1
+        if isinstance(record, RepoRecord):
+            row["repo_name"] = record.repo_name
+            row["repo"] = repo_columns(record)
+        elif isinstance(record, FileRecord):
+            row["file"] = file_columns(record)
+            row["content"] = record.text
+            self.num_bytes += len(record.text or b"")
+        else:
+            row["error"] = {
+                "member": record.member,
+                "kind": record.kind,
+                "message": record.message,
+            }
+        self.rows.append(row)
+
+    def full(self) -> Iterator[pa.RecordBatch]:
+        if self.num_bytes >= FLUSH_BYTES or len(self.rows) >= FLUSH_ROWS:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[pa.RecordBatch]:
+        if self.rows:
+            yield pa.RecordBatch.from_pylist(self.rows, schema=self.schema)
+            self.rows, self.num_bytes = [], 0
+
+
+def repo_columns(record: RepoRecord) -> dict[str, Any]:
+    columns = {name: getattr(record, name) for name in _REPO.names if name != "people"}
+    return {**columns, "people": [person._asdict() for person in record.people]}
+
+
+def file_columns(record: FileRecord) -> dict[str, Any]:
+    """The columns of `files` that follow from a file and its path alone."""
+    basename, extension = basename_extension(record.path)
+    flags = path_flags(record.path)
+    return {
+        "path": record.path,
+        "basename": basename,
+        "extension": extension,
+        "status": record.status,
+        "blob_id": record.blob_id,
+        "text_id": record.text_id,
+        "size_bytes": record.size_bytes,
+        "is_path_escaped": record.is_path_escaped,
+        "is_vendored": flags.is_vendored,
+        "is_test": flags.is_test,
+        "is_documentation": flags.is_documentation,
+        "license_role": license_role(record.path) if record.status == STORED else None,
+        "hash_basis": record.hash_basis,
+        "source_blob_id": record.source_blob_id,
+        "source_encoding": record.source_encoding,
+        "encoding": record.encoding,
+    }
+
+
+# --- committing
+
+
+def _commit(lake: Lake, plan: _Plan, read: DataFrame) -> Counts:
+    mine, not_mine = _claims(lake, read, plan)
+    files, extra = _one_file_a_path(mine.where("file IS NOT NULL"))
+    repos = _repos(mine, files)
+    errors = _errors(lake, plan.listing, mine, not_mine, extra)
+
+    new_blobs = lake.staged("blob-places", _new_blobs(lake, files))
+    num_blobs = new_blobs.count()
+    if num_blobs:
+        lake.append(BLOBS, _contents(read, new_blobs))
+    _replace_errors(lake, errors, plan)
+    num_read = repos.count()
+    touched = {row["repo_id"] for row in _ids(repos, "repo_id")} | plan.gone
+    if touched:
+        lake.replace_repos(FILES, files.select(*FILES.columns), touched)
+        lake.replace_repos(REPOS, repos, touched)
+        _sweep(lake)
+    totals = lake.read(FILES).groupBy("status").count().collect()
+    return {
+        "repos_listed": len(plan.listing.units),
+        "repos_read": num_read,
+        "repos_removed": len(touched) - num_read,
+        "blobs_new": num_blobs,
+        "source_errors": lake.read(SOURCE_ERRORS).count(),
+        **{f"files_{row['status']}": int(row["count"]) for row in totals},
+    }
+
+
+def _claims(lake: Lake, read: DataFrame, plan: _Plan) -> tuple[DataFrame, DataFrame]:
+    """What was read of a repository by the source that owns it, and the rest with its `owner`.
+
+    A repository that two sources hold belongs to the first of them in the configuration.
+    """
+    places = F.broadcast(lake.local_rows(plan.order.items(), "source string, place int"))
+    gone = F.broadcast(lake.local_rows(((repo,) for repo in sorted(plan.gone)), "repo_id string"))
+    held = lake.read(REPOS).join(gone, on="repo_id", how="left_anti")
+    claims = read.where("repo IS NOT NULL").unionByName(held, allowMissingColumns=True)
+    owners = (
+        claims.select("repo_id", "source")
+        .join(places, on="source", how="inner")
+        .groupBy("repo_id")
+        .agg(F.min(F.struct("place", "source"))["source"].alias("owner"))
+    )
+    joined = read.join(F.broadcast(owners), on="repo_id", how="left")
+    is_mine = F.coalesce(F.col("source") == F.col("owner"), F.lit(True))
+    return joined.where(is_mine), joined.where(~is_mine)
+
+
+def _one_file_a_path(read: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """One row a (repo_id, path): the least blob_id; the others, which become errors."""
+    fields = [name for name in FILES.columns if name not in ("repo_id", "repo_name")]
+    files = read.select(
+        "repo_id", "repo_name", "source", "task", "row", "file.encoding",
+        *(f"file.{name}" for name in fields),
+    )  # fmt: skip
+    least = files.groupBy("repo_id", "path").agg(
+        F.min(F.struct("status", "blob_id", "task", "row")).alias("least")
+    )
+    is_least = (F.col("task") == F.col("least.task")) & (F.col("row") == F.col("least.row"))
+    marked = files.join(least, on=["repo_id", "path"], how="inner").withColumn("is_least", is_least)
+    return marked.where("is_least"), marked.where("NOT is_least")
+
+
+def _repos(read: DataFrame, files: DataFrame) -> DataFrame:
+    """One row a repository; where rows of a source disagree, the latest revision, then the least.
+
+    A repository whose reader failed has no fingerprint: it is read again next time.
+    """
+    newest = F.max(F.struct("repo.revision_date", F.to_json("repo"), "repo"))
+    failed = F.max(F.coalesce(F.col("error.kind") == READER_FAILED, F.lit(False)))
+    described = read.groupBy("repo_id").agg(
+        newest.alias("newest"),
+        failed.alias("failed"),
+        F.min("source_kind").alias("source_kind"),
+        F.min("source").alias("source"),
+        F.min("fingerprint").alias("fingerprint"),
+    )
+    sizes = files.groupBy("repo_id").agg(
+        F.count("*").alias("num_files"), F.sum("size_bytes").alias("num_bytes")
+    )
+    fields = [name for name in _REPO.names if name != "repo_id"]
+    return (
+        described.where("newest.repo IS NOT NULL")
+        .join(sizes, on="repo_id", how="left")
+        .select(
+            "repo_id",
+            "source_kind",
+            "source",
+            *(F.col(f"newest.repo.{name}").alias(name) for name in fields),
+            F.expr("CASE WHEN NOT failed THEN fingerprint END").alias("fingerprint"),
+            F.coalesce("num_files", F.lit(0).cast("long")).alias("num_files"),
+            F.coalesce("num_bytes", F.lit(0).cast("long")).alias("num_bytes"),
+        )
+        .select(*REPOS.columns)
+    )
+
+
+def _new_blobs(lake: Lake, files: DataFrame) -> DataFrame:
+    """Where each content that is not in `blobs` was found first: ids only."""
+    places = files.where(F.col("status") == STORED).groupBy("blob_id").agg(
+        F.min(F.struct("task", "row", "text_id", "encoding", "size_bytes")).alias("place")
+    )
+    new = places.join(lake.read(BLOBS).select("blob_id"), on="blob_id", how="left_anti")
+    return new.select("blob_id", "place.*")
+
+
+def _contents(read: DataFrame, places: DataFrame) -> DataFrame:
+    """Rows of `blobs`. Content moves only if `places` is too large to be broadcast."""
+    length = F.octet_length("content")
+    size_class = F.lit(len(SIZE_CLASSES))
+    for index in reversed(range(len(SIZE_CLASSES))):
+        size_class = F.when(length <= SIZE_CLASSES[index], index).otherwise(size_class)
+    return (
+        read.where("content IS NOT NULL")
+        .select("task", "row", "content")
+        .join(places, on=["task", "row"], how="inner")
+        .withColumn("size_class", size_class)
+        .select(*BLOBS.columns)
+        .sortWithinPartitions("blob_id")
+    )
+
+
+def _errors(
+    lake: Lake, listing: Listing, mine: DataFrame, not_mine: DataFrame, extra: DataFrame
+) -> DataFrame:
+    """All that could not be read, in the columns of `source_errors`."""
+    listed = lake.local_rows(
+        ((error.source, error.member, None, error.kind, error.message) for error in listing.errors),
+        "source string, member string, repo_id string, kind string, message string",
+    )
+    read = mine.where("error IS NOT NULL").select(
+        "source", "error.member", "repo_id", "error.kind", "error.message"
+    )
+    others = not_mine.where("repo IS NOT NULL").select(
+        "source",
+        F.col("repo_name").alias("member"),
+        F.lit(None).cast("string").alias("repo_id"),
+        F.lit("duplicate_repository").alias("kind"),
+        F.concat(F.lit("the same repository is read from "), "owner").alias("message"),
+    )
+    doubles = extra.select(
+        "source",
+        F.concat_ws("/", "repo_name", "path").alias("member"),
+        "repo_id",
+        F.lit("duplicate_path").alias("kind"),
+        F.lit("another file of the repository has this path and was taken").alias("message"),
+    )
+    rows = listed.unionByName(read).unionByName(others).unionByName(doubles)
+    # One row a key: the number of times is part of the message where it is more than one.
+    return rows.groupBy("source", "member", "kind").agg(
+        F.min("repo_id").alias("repo_id"), F.min("message").alias("message")
+    )
+
+
+def _replace_errors(lake: Lake, errors: DataFrame, plan: _Plan) -> None:
+    """Errors of what was listed or read now take the place of those of last time."""
+    before = lake.read(SOURCE_ERRORS)
+    unread = lake.local_rows(((repo,) for repo in sorted(plan.unchanged)), "repo_id string")
+    is_other = ~F.col("source").isin([*plan.order])
+    is_unread_rows = F.col("source").isin([*plan.unchanged_rows])
+    stays = before.where(is_other | is_unread_rows).unionByName(
+        before.where(~(is_other | is_unread_rows)).join(
+            F.broadcast(unread), on="repo_id", how="left_semi"
+        ).select(*SOURCE_ERRORS.columns)
+    )  # fmt: skip
+    after = lake.staged("source-errors", stays.unionByName(errors.select(*SOURCE_ERRORS.columns)))
+    if not after.exceptAll(before).isEmpty() or not before.exceptAll(after).isEmpty():
+        lake.overwrite(SOURCE_ERRORS, after)
+
+
+def _sweep(lake: Lake) -> None:
+    """Contents that no file names any more are deleted: a refresh equals a rebuild."""
+    named = lake.read(FILES).where(F.col("status") == STORED).select("blob_id")
+    orphans = lake.read(BLOBS).select("blob_id").join(named, on="blob_id", how="left_anti")
+    lake.delete(BLOBS, lake.staged("orphans", orphans))
+
+
+STAGE = Stage(
+    "ingest",
+    "which repositories, files and contents are there?",
+    reads=(),
+    writes=(REPOS, FILES, BLOBS, SOURCE_ERRORS),
+    config_type=IngestConfig,
+    run=ingest,
+    reads_sources=True,
+)

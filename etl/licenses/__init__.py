@@ -1,0 +1,1 @@
+"""Which license governs each file, and what says so."""

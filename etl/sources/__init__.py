@@ -1,0 +1,1 @@
+"""One reader a kind of source; each yields repositories, files and what could not be read."""

@@ -1,0 +1,18 @@
+"""spark-submit: what does the model read?
+
+    stackmill assemble --conf conf/demo.yaml
+"""
+
+import sys
+from collections.abc import Sequence
+
+from etl.assemble import STAGE
+from jobs.runner import main_of
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return main_of(STAGE, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,298 @@
+"""Where the tables lie and how they are read and written: Delta, one commit a write.
+
+A lake is a folder (LAKE/TABLE) or a schema of a catalog (CATALOG.SCHEMA.TABLE). With a sample, the
+tables written lie under LAKE/samples/SHARE; a table that is not there yet is read from the lake
+itself, limited to the sampled repositories.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from etl.errors import ConfigError, ContractError
+from etl.tables import FILES, SCHEMA_VERSION, Table
+
+logger = logging.getLogger(__name__)
+
+SCHEMA_PROPERTY = "stackmill.schemaVersion"
+
+MISSING = {  # error classes of a table that is not there
+    "DELTA_MISSING_DELTA_TABLE",
+    "DELTA_TABLE_NOT_FOUND",
+    "DELTA_PATH_DOES_NOT_EXIST",
+    "DELTA_PATH_NOT_EXIST",
+    "TABLE_OR_VIEW_NOT_FOUND",
+    "PATH_NOT_FOUND",
+    "SCHEMA_NOT_FOUND",
+}
+
+
+class DeltaLake:
+    """See `etl.stage.Lake`."""
+
+    def __init__(
+        self, spark: SparkSession, location: str, sample: float = 1.0, staging: str | None = None
+    ) -> None:
+        self.spark = spark
+        self.is_catalog = is_catalog(location)
+        self.location = location if self.is_catalog else absolute(location)
+        self.sample = sample
+        self.staging = staging
+        self._known: dict[str, tuple[str, int] | None] = {}  # table -> (identifier, version)
+
+    # --- names
+
+    @property
+    def home(self) -> str:
+        """Folder that this run writes to."""
+        return self.location if self.sample >= 1 else f"{self.location}/samples/{self.sample:g}"
+
+    def identifier(self, table: Table, home: str | None = None) -> str:
+        if self.is_catalog:
+            suffix = "" if self.sample >= 1 or home else f"_sample_{self.sample:g}".replace(".", "_")
+            return f"{self.location}.{table.name}{suffix}"
+        return f"delta.`{home or self.home}/{table.name}`"
+
+    # --- reading
+
+    def read(self, table: Table) -> DataFrame:
+        found = self._find(table, self.identifier(table))
+        if found is None and self.sample < 1:
+            return self._sampled(table)
+        if found is None:
+            return self.spark.createDataFrame([], table.schema)
+        return self._rows(table, found)
+
+    def read_source(self, kind: str, path: str) -> DataFrame:
+        reader = self.spark.read
+        return reader.json(path) if kind == "jsonl" else reader.format(kind).load(path)
+
+    def version(self, table: Table) -> int | None:
+        """Its current Delta version; None if it does not exist."""
+        found = self._find(table, self.identifier(table))
+        return None if found is None else found[1]
+
+    def _rows(self, table: Table, found: tuple[str, int]) -> DataFrame:
+        rows = self.spark.sql(f"SELECT * FROM {found[0]} VERSION AS OF {found[1]}")
+        missing = [name for name in table.columns if name not in rows.columns]
+        for name in missing:  # written by an older version: the column did not exist yet
+            rows = rows.withColumn(name, F.lit(None).cast(table.schema[name].dataType))
+        return rows.select(*table.columns)
+
+    def _sampled(self, table: Table) -> DataFrame:
+        found = self._find(table, self.identifier(table, home=self.location))
+        if found is None:
+            return self.spark.createDataFrame([], table.schema)
+        rows = self._rows(table, found)
+        if "repo_id" in table.columns:
+            return rows.where(in_sample("repo_id", self.sample))
+        if "blob_id" in table.columns:
+            kept = self.read(FILES).select("blob_id").distinct()
+            return rows.join(kept, on="blob_id", how="left_semi")
+        return rows
+
+    def _find(self, table: Table, identifier: str) -> tuple[str, int] | None:
+        """Identifier and version of an existing table whose schema this version understands."""
+        if identifier not in self._known:
+            self._known[identifier] = self._look_up(table, identifier)
+        return self._known[identifier]
+
+    def _look_up(self, table: Table, identifier: str) -> tuple[str, int] | None:
+        try:
+            rows = self.spark.sql(f"SHOW TBLPROPERTIES {identifier}").collect()
+        except AnalysisException as error:
+            if (error.getErrorClass() or "") in MISSING:
+                return None
+            raise
+        written_by = int({row["key"]: row["value"] for row in rows}.get(SCHEMA_PROPERTY, "0"))
+        if written_by > SCHEMA_VERSION:
+            raise ContractError(
+                f"{identifier}: expected a table of schema version {SCHEMA_VERSION} or older, found "
+                f"{written_by}: it was written by a newer Stackmill; upgrade this installation"
+            )
+        _check_columns(table, identifier, self.spark.table(identifier).schema)
+        last = self.spark.sql(f"DESCRIBE HISTORY {identifier} LIMIT 1").select("version").first()
+        return identifier, int(last["version"]) if last is not None else 0
+
+    # --- writing
+
+    def append(self, table: Table, rows: DataFrame) -> None:
+        self._write(table, rows, "append", {})
+
+    def overwrite(self, table: Table, rows: DataFrame) -> None:
+        self._write(table, rows, "overwrite", {})
+
+    def replace_repos(self, table: Table, rows: DataFrame, repo_ids: Iterable[str]) -> None:
+        repo_ids = sorted(set(repo_ids))
+        buckets = sorted({repo_id[:2] for repo_id in repo_ids})
+        if not buckets:
+            return
+        others = self.read(table).where(_in_buckets(buckets))
+        touched = self.local_rows(((repo_id,) for repo_id in repo_ids), "repo_id string")
+        rows = others.join(F.broadcast(touched), on="repo_id", how="left_anti").unionByName(
+            rows.select(*table.columns)
+        )
+        self._write(table, rows, "overwrite", {"replaceWhere": _in_buckets(buckets)})
+
+    def delete(self, table: Table, keys: DataFrame) -> None:
+        found = self._find(table, self.identifier(table))
+        if found is None or keys.isEmpty():
+            return
+        view = f"stackmill_{uuid.uuid4().hex}"
+        keys.createOrReplaceTempView(view)
+        matches = " AND ".join(f"t.`{name}` = k.`{name}`" for name in keys.columns)
+        self.spark.sql(
+            f"MERGE INTO {found[0]} t USING {view} k ON {matches} WHEN MATCHED THEN DELETE"
+        )
+        self.spark.catalog.dropTempView(view)
+        self._written(table)
+
+    def _write(self, table: Table, rows: DataFrame, mode: str, options: dict[str, str]) -> None:
+        identifier = self.identifier(table)
+        if self._find(table, identifier) is None:
+            self._create(table, identifier)
+        rows = rows.select(*table.columns)
+        _check_columns(table, "rows to be written", rows.schema)
+        writer = rows.write.format("delta").mode(mode).options(**options)
+        if self.is_catalog:
+            writer.saveAsTable(identifier)
+        else:
+            writer.save(f"{self.home}/{table.name}")
+        self._written(table)
+
+    def _written(self, table: Table) -> None:
+        self._known.pop(self.identifier(table), None)
+
+    def _create(self, table: Table, identifier: str) -> None:
+        properties = {
+            SCHEMA_PROPERTY: str(SCHEMA_VERSION),
+            "delta.dataSkippingStatsColumns": ",".join(table.statistics),
+            "delta.enableDeletionVectors": "false",
+            "delta.targetFileSize": str(table.file_bytes),
+        }
+        columns = ", ".join(
+            f"`{field.name}` {field.dataType.simpleString()} COMMENT {_quoted(_comment(field))}"
+            for field in table.schema
+        )
+        settings = ", ".join(f"{_quoted(key)} = {_quoted(value)}" for key, value in properties.items())
+        self.spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {identifier} ({columns}) USING DELTA "
+            f"TBLPROPERTIES ({settings})"
+        )
+        self._known.pop(identifier, None)
+
+    # --- what is neither
+
+    def local_rows(
+        self, rows: Iterable[tuple[Any, ...]], schema: str | T.StructType
+    ) -> DataFrame:
+        return self.spark.createDataFrame(list(rows), schema)
+
+    def staged(self, name: str, rows: DataFrame) -> DataFrame:
+        path = f"{self.staging_home}/{name}-{uuid.uuid4().hex}"
+        rows.write.parquet(path)
+        return self.spark.read.schema(rows.schema).parquet(path)
+
+    @property
+    def staging_home(self) -> str:
+        if self.staging is None and self.is_catalog:
+            raise ConfigError(
+                f"staging: expected a folder, found none: the lake {self.location} is a catalog's "
+                "schema, so set `staging` to a folder or volume that the cluster can write"
+            )
+        return self.staging or f"{self.home}/_staging"
+
+    def clear_staging(self) -> None:
+        """Removes what was staged, by this run and by one that was killed: one writer at a time."""
+        files = self._files(self.staging_home)
+        if files is None:
+            logger.warning("%s: not cleared: Spark Connect has no file system", self.staging_home)
+        else:
+            files[0].delete(files[1], True)
+
+    def batch_rows(self, num_rows: int) -> None:
+        self.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(num_rows))
+
+    def export(self, rows: DataFrame, path: str) -> None:
+        rows.write.mode("overwrite").parquet(absolute(path))
+
+    def is_complete(self, path: str) -> bool:
+        """Spark writes the marker last. Over Spark Connect nothing can be seen: export again."""
+        files = self._files(f"{absolute(path)}/_SUCCESS")
+        return files is not None and bool(files[0].exists(files[1]))
+
+    def _files(self, path: str) -> tuple[Any, Any] | None:
+        """Hadoop's file system of a path, and the path; None over Spark Connect."""
+        jvm = getattr(self.spark, "_jvm", None)
+        if jvm is None:
+            return None
+        hadoop_path = jvm.org.apache.hadoop.fs.Path(path)
+        return hadoop_path.getFileSystem(self.spark._jsc.hadoopConfiguration()), hadoop_path
+
+    def progress(self, message: str, *args: object) -> None:
+        logger.info(message, *args)
+
+
+def is_catalog(location: str) -> bool:
+    """CATALOG.SCHEMA: no slash and one dot inside."""
+    return "/" not in location and location.strip(".").count(".") == 1
+
+
+def absolute(location: str) -> str:
+    """A local folder's absolute path; a URI as it is."""
+    location = location.rstrip("/") or "/"
+    return location if ":" in location.split("/")[0] else str(Path(location).absolute())
+
+
+def in_sample(repo_id: str, sample: float) -> Column:
+    """Whether a repository lies in the sample: the first 8 hex digits of its id, as a share."""
+    return F.conv(F.substring(repo_id, 1, 8), 16, 10).cast("long") < int(sample * 2**32)
+
+
+def is_in_sample(repo_id: str, sample: float) -> bool:
+    """As `in_sample`, for one id."""
+    return int(repo_id[:8], 16) < int(sample * 2**32)
+
+
+def _in_buckets(buckets: list[str]) -> str:
+    """SQL: repo_id begins with one of these two hex digits, as ranges that statistics can skip by."""
+    numbers = [int(bucket, 16) for bucket in buckets]
+    terms, start = [], 0
+    for index, number in enumerate(numbers):
+        if index + 1 == len(numbers) or numbers[index + 1] != number + 1:
+            upper = "" if number == 255 else f" AND repo_id < '{number + 1:02x}'"
+            terms.append(f"(repo_id >= '{numbers[start]:02x}'{upper})")
+            start = index + 1
+    return " OR ".join(terms)
+
+
+def _check_columns(table: Table, where: str, found: T.StructType) -> None:
+    types = {field.name: field.dataType.simpleString() for field in found}
+    wrong = [
+        f"{field.name} {field.dataType.simpleString()} (found {types[field.name]})"
+        for field in table.schema
+        if types.get(field.name, field.dataType.simpleString()) != field.dataType.simpleString()
+    ]
+    missing = [name for name in table.key if name not in types]
+    if wrong or missing:
+        raise ContractError(
+            f"{where}: not the table `{table.name}`: expected columns {', '.join(wrong + missing)}: "
+            "was it written by something else? Move it away or point `lake` elsewhere"
+        )
+
+
+def _comment(field: T.StructField) -> str:
+    return str((field.metadata or {}).get("comment", ""))
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

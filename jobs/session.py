@@ -1,0 +1,152 @@
+"""Which Spark runs this, and what does it still need?    environment -> SparkSession
+
+On Databricks and EMR the platform's session is taken as it is; under a plain spark-submit only
+what is missing is added; with none of them a local session starts from the project's own jars.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from etl.config import Config
+from etl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+logger = logging.getLogger(__name__)
+
+DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
+DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+
+# Values that every platform accepts at run time; the laws need the first two.
+RUNTIME = {
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.compression.codec": "zstd",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+}
+
+# Parquet checks a row group's size every 100 rows by default: 100 files of 10 MB are 1 GB.
+PARQUET = {
+    "spark.hadoop.parquet.block.size": str(32 << 20),
+    "spark.hadoop.parquet.block.size.row.check.min": "4",
+    "spark.hadoop.parquet.page.size.row.check.min": "4",
+    "spark.hadoop.parquet.compression.codec.zstd.level": "1",
+}
+
+LOCAL = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.shuffle.partitions": "4",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+    "spark.sql.files.maxPartitionBytes": str(32 << 20),
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.memory": "3g",
+    # Half the CPU of a short job is the optimising compiler's: the first tier alone is enough.
+    "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -XX:TieredStopAtLevel=1",
+}
+
+
+class SessionConfig(Config):
+    """How Spark is started where no platform starts it."""
+
+    master: str | None = Field(
+        default=None, description="Spark master where none is given by the platform; local[*]"
+    )
+    jars: str | None = Field(
+        default=None, description="folder with Delta's jars; default: what `make setup` resolved"
+    )
+    spark: dict[str, str] = Field(default={}, description="further Spark settings, as they are")
+
+
+def platform() -> str:
+    """databricks, emr, spark-submit or local."""
+    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return "databricks"
+    if Path("/emr/instance-controller").exists() or "EMR_CLUSTER_ID" in os.environ:
+        return "emr"
+    if "PYSPARK_GATEWAY_PORT" in os.environ or os.environ.get("SPARK_REMOTE"):
+        return "spark-submit"
+    return "local"
+
+
+def jars_folder(config: SessionConfig) -> Path:
+    """Where the project's jars lie: beside the environment that runs this, or as configured."""
+    if config.jars is not None:
+        return Path(config.jars)
+    named = os.environ.get("STACKMILL_JARS")
+    return Path(named) if named else Path(sys.prefix) / "share" / "stackmill" / "jars"
+
+
+def open_session(name: str, config: SessionConfig) -> SparkSession:
+    """A session with Delta. Raises ConfigError where Delta's jars are nowhere to be found."""
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise ConfigError(
+            "pyspark: expected an installed PySpark 3.5 or 4.1, found none: install the extra "
+            "`stackmill[spark]`, or run with spark-submit"
+        ) from error
+
+    where = platform()
+    if where == "databricks":
+        session = SparkSession.getActiveSession() or SparkSession.builder.getOrCreate()
+    else:
+        builder = SparkSession.builder.appName(f"stackmill {name}")
+        for key, value in _missing_settings(where, config).items():
+            builder = builder.config(key, value)
+        session = builder.getOrCreate()
+    for key, value in RUNTIME.items():
+        session.conf.set(key, value)
+    if where == "local":
+        session.sparkContext.setLogLevel("ERROR")
+    logger.info("session: %s, Spark %s", where, session.version)
+    return session
+
+
+def _missing_settings(where: str, config: SessionConfig) -> dict[str, str]:
+    """What has to be set before the session starts and is not set by the platform."""
+    from pyspark import SparkConf
+
+    given = SparkConf() if where in ("spark-submit", "emr") else None
+    settings: dict[str, str] = dict(PARQUET)
+    if where == "local":
+        settings.update(LOCAL)
+        settings["spark.master"] = config.master or os.environ.get(
+            "SPARK_MASTER", f"local[{os.cpu_count()}]"
+        )
+        jars = sorted(str(path) for path in jars_folder(config).glob("*.jar"))
+        if not jars:
+            raise ConfigError(
+                f"{jars_folder(config)}: expected Delta's jars, found none: run `make setup`, or "
+                "set session.jars or STACKMILL_JARS to the folder that holds them"
+            )
+        settings["spark.jars"] = ",".join(jars)
+    settings.update(config.spark)
+    extensions = settings.get("spark.sql.extensions") or (
+        given.get("spark.sql.extensions", "") if given else ""
+    )
+    if DELTA_EXTENSION not in (extensions or ""):
+        settings["spark.sql.extensions"] = ",".join(filter(None, (extensions, DELTA_EXTENSION)))
+    settings.setdefault("spark.sql.catalog.spark_catalog", DELTA_CATALOG)
+    if given is not None:
+        own = {"spark.sql.extensions"}
+        settings = {
+            key: value for key, value in settings.items() if key in own or not given.contains(key)
+        }
+    # Workers must run the interpreter that runs this, unless the platform says otherwise.
+    if where == "local":
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    return settings
+

@@ -1,0 +1,120 @@
+"""What does MLflow know of a run?    one MLflow run a refresh (or a job run by itself)
+
+Parameters: hashes and the resolved configuration as an artifact. Tags: the Delta version of each
+table. Metrics: `<stage>/<metric>`, the numbers of the log. Artifacts: the report.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from etl.errors import ConfigError, StackmillError
+from jobs import conf
+from jobs.lake import absolute, is_catalog
+
+if TYPE_CHECKING:
+    from jobs.runner import Refresh
+
+logger = logging.getLogger(__name__)
+
+
+def beside_lake(config: conf.PipelineConfig, name: str, key: str) -> str:
+    """A local path next to the lake's folder. Raises ConfigError where the lake is no local folder."""
+    location = absolute(config.lake)
+    if is_catalog(config.lake) or ":" in location.split("/")[0]:
+        raise ConfigError(
+            f"{key}: expected a value, found nothing: the lake {config.lake} is no local folder, "
+            f"so there is no default: set {key}"
+        )
+    return str(Path(location).parent / name)
+
+
+def tracking_uri(config: conf.PipelineConfig) -> str:
+    given = config.mlflow.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if given:
+        return given
+    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return "databricks"
+    return f"sqlite:///{beside_lake(config, 'mlflow.db', 'mlflow.tracking_uri')}"
+
+
+@contextmanager
+def tracked(refresh: Refresh, name: str) -> Iterator[dict[str, str]]:
+    """Logs the refresh's jobs as one MLflow run; yields the paths of artifacts to be added.
+
+    Raises: StackmillError where the store cannot be reached, before any work is done.
+    """
+    config = refresh.args.config
+    client, experiment_id = _client(config)
+    run_id = client.create_run(
+        experiment_id, run_name=f"{name} {refresh.refresh_id[:8]}"
+    ).info.run_id
+    artifacts: dict[str, str] = {}
+    try:
+        yield artifacts
+    except BaseException:
+        _log(client, run_id, refresh)
+        client.set_terminated(run_id, "FAILED")
+        raise
+    _log(client, run_id, refresh)
+    for path, folder in artifacts.items():
+        client.log_artifact(run_id, path, folder)
+    client.set_terminated(run_id)
+    logger.info("mlflow: run %s in experiment %s", run_id, config.mlflow.experiment)
+
+
+def _client(config: conf.PipelineConfig) -> tuple[Any, str]:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    uri = tracking_uri(config)
+    try:
+        if uri.startswith("sqlite:///"):
+            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        client = MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(config.mlflow.experiment)
+        if found is not None:
+            return client, found.experiment_id
+        location = None
+        if uri.startswith("sqlite:///"):
+            folder = Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts"
+            location = folder.absolute().as_uri()
+        return client, client.create_experiment(config.mlflow.experiment, location)
+    except (MlflowException, OSError) as error:
+        raise StackmillError(
+            f"mlflow.tracking_uri: expected an MLflow server or store that answers, found "
+            f"{type(error).__name__}: check the address and that the server runs"
+        ) from error
+
+
+def _log(client: Any, run_id: str, refresh: Refresh) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.utils.time import get_current_time_millis
+
+    config = refresh.args.config
+    now = get_current_time_millis()
+    metrics = [
+        Metric(f"{run.job}/{name}", float(value), now, 0)
+        for run in refresh.runs
+        for name, value in (*run.counts.items(), ("elapsed_s", run.elapsed_s))
+    ]
+    params = [
+        Param("lake", config.lake),
+        Param("sample", f"{refresh.args.sample:g}"),
+        Param("config_hash", conf.digest(config)),
+        Param("code_hash", refresh.code_hash),
+    ]
+    tags = [RunTag("stackmill.refresh_id", refresh.refresh_id)]
+    tags += [RunTag(f"stackmill.job.{run.job}", run.status) for run in refresh.runs]
+    tags += [
+        RunTag(f"stackmill.table.{name}", f"v{version}")
+        for name, version in sorted(refresh.table_versions().items())
+    ]
+    client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+    client.log_text(run_id, json.dumps(conf.dump(config), indent=2), "config.json")

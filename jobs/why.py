@@ -1,0 +1,212 @@
+"""Why is this file in the corpus, or why not?
+
+    stackmill why REPO PATH --lake build/demo/lake
+
+REPO is a repository's name or id. Reads the tables directly, without Spark: an answer takes a second
+or two. Exits with 2 where no such file was ingested, and names what comes close.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from etl.errors import ConfigError
+from etl.tables import (
+    DECISIONS,
+    DUPLICATES,
+    FACTS,
+    FILES,
+    LICENSES,
+    NAME_FACTS,
+    REPOS,
+    SOURCE_ERRORS,
+    Table,
+)
+from jobs import conf
+from jobs.lake import absolute, is_catalog
+from jobs.runner import exit_code
+
+Row = dict[str, Any]
+MAX_ORIGINS = 10  # other files with the same text that are listed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="stackmill why", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("repo", help="name or id of the repository")
+    parser.add_argument("path", help="path of the file inside it")
+    parser.add_argument("--conf", metavar="FILE", help="YAML configuration that names the lake")
+    parser.add_argument("--lake", metavar="DIR", help="folder or URI of the tables")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    args = parser.parse_args(argv)
+    try:
+        lake = conf.load(args.conf, [], args.lake).lake
+        if is_catalog(lake):
+            raise ConfigError(f"lake = {lake}: expected the tables' folder or URI, found a catalog")
+        answers = explain(absolute(lake), args.repo, args.path)
+        if args.json:
+            json.dump(answers, sys.stdout, indent=2, default=str)
+            sys.stdout.write("\n")
+        else:
+            sys.stdout.write("\n".join(render(answer) for answer in answers))
+    except Exception as error:  # noqa: BLE001  the process ends here, with a code
+        return exit_code(error)
+    return 0
+
+
+def explain(lake: str, repo: str, path: str) -> list[Row]:
+    """One answer a repository of that name or id. Raises ConfigError if none has such a file."""
+    column = "repo_id" if _looks_like_id(repo) else "repo_name"
+    files = _rows(lake, FILES, (column, repo), ("path", path))
+    if not files:
+        raise ConfigError(_no_such_file(lake, column, repo, path))
+    return [_explain(lake, file) for file in files]
+
+
+def _explain(lake: str, file: Row) -> Row:
+    here = (("repo_id", file["repo_id"]), ("path", file["path"]))
+    blob = file["blob_id"]
+    facts = [_one(_rows(lake, FACTS, ("blob_id", blob)))] if blob else []
+    names = (
+        [_one(_rows(lake, NAME_FACTS, ("blob_id", blob), ("basename", file["basename"])))]
+        if blob
+        else []
+    )
+    same_text = _rows(lake, FILES, ("text_id", file["text_id"])) if file["text_id"] else []
+    others = [
+        f"{row['repo_name']} {row['path']}"
+        for row in sorted(same_text, key=lambda row: (row["repo_name"], row["path"]))
+        if (row["repo_id"], row["path"]) != (file["repo_id"], file["path"])
+    ]
+    decision = _one(_rows(lake, DECISIONS, *here))
+    kept_repo = decision.get("kept_repo_id")
+    return {
+        "file": file,
+        "repository": _one(_rows(lake, REPOS, ("repo_id", file["repo_id"]))),
+        "decision": decision,
+        "license": _one(_rows(lake, LICENSES, *here)),
+        "facts": {**(facts[0] if facts else {}), **(names[0] if names else {})},
+        "duplicate": _one(_rows(lake, DUPLICATES, ("blob_id", blob))) if blob else {},
+        "kept_repository": _one(_rows(lake, REPOS, ("repo_id", kept_repo))) if kept_repo else {},
+        "same_text": others,
+    }
+
+
+def _rows(lake: str, table: Table, *terms: tuple[str, str]) -> list[Row]:
+    """Rows where each column has its value: files are skipped by statistics, then filtered."""
+    try:
+        dataset = DeltaTable(f"{lake}/{table.name}").to_pyarrow_dataset()
+    except TableNotFoundError:
+        if table is FILES:
+            raise ConfigError(
+                f"{lake}: expected a lake with the table `files`, found none: check --lake, or run "
+                "`stackmill refresh` first"
+            ) from None
+        return []
+    filters = [pc.field(column) == pa.scalar(value) for column, value in terms]
+    found = filters[0]
+    for term in filters[1:]:
+        found = found & term
+    rows: list[Row] = dataset.to_table(filter=found).to_pylist()
+    return rows
+
+
+def _one(rows: list[Row]) -> Row:
+    return rows[-1] if rows else {}
+
+
+def _looks_like_id(repo: str) -> bool:
+    return len(repo) == 32 and all(digit in "0123456789abcdef" for digit in repo)
+
+
+def _no_such_file(lake: str, column: str, repo: str, path: str) -> str:
+    in_repo = _rows(lake, FILES, (column, repo))
+    if in_repo:
+        near = difflib.get_close_matches(path, [row["path"] for row in in_repo], 3, 0.5)
+        hint = f": did you mean {', '.join(near)}?" if near else ""
+        return f"{repo}: expected the file {path}, found none of that path{hint}"
+    errors = _rows(lake, SOURCE_ERRORS, ("member", repo))
+    if errors:
+        return f"{repo}: could not be read: {errors[0]['kind']}: {errors[0]['message']}"
+    names = DeltaTable(f"{lake}/{REPOS.name}").to_pyarrow_dataset().to_table(columns=["repo_name"])
+    near = difflib.get_close_matches(repo, names.column("repo_name").to_pylist(), 3, 0.4)
+    hint = f": did you mean {', '.join(near)}?" if near else ""
+    return f"{repo}: expected a repository of the lake {lake}, found none of that name{hint}"
+
+
+def render(answer: Row) -> str:
+    """The answer as text; no content of any file."""
+    file, decision, facts = answer["file"], answer["decision"], answer["facts"]
+    repository = answer["repository"]
+    lines = [f"{file['repo_name']}  {file['path']}", ""]
+    if not decision:
+        lines.append("  not decided yet: run `stackmill decide`")
+    elif decision["kept"]:
+        lines.append(f"  KEPT, split {decision['split']}")
+    else:
+        lines.append(f"  NOT KEPT: {decision['reason']}")
+    evidence = dict(decision.get("evidence") or [])
+    for rule in decision.get("failed_rules") or []:
+        lines.append(f"    {rule}: {evidence.get(rule) or ''}".rstrip(": "))
+    lines += ["", *_origin_lines(answer), *_license_lines(answer["license"])]
+    lines.append("  file")
+    lines += _values(
+        file, "blob_id", "size_bytes", "status", "is_vendored", "is_test", "is_documentation"
+    )
+    lines.append("  facts" if facts else "  facts: none (its bytes are not stored as text)")
+    skipped = {"blob_id", "version", "basename"}
+    lines += _values(facts, *(name for name in facts if name not in skipped))
+    lines.append("  repository")
+    lines += _values(
+        repository, "repo_id", "host", "url", "revision_id", "revision_date", "stars", "host_license"
+    )
+    return "\n".join([*lines, ""])
+
+
+def _origin_lines(answer: Row) -> list[str]:
+    decision, others = answer["decision"], answer["same_text"]
+    if not others:
+        return []
+    lines = [f"  the same text stands in {len(others)} other file{'s' if len(others) > 1 else ''}"]
+    if decision.get("kept_path"):
+        name = answer["kept_repository"].get("repo_name", decision["kept_repo_id"])
+        similarity = answer["duplicate"].get("similarity")
+        lines.append(f"    elected: {name} {decision['kept_path']} (similarity {similarity})")
+    lines += [f"    also in: {other}" for other in others[:MAX_ORIGINS]]
+    if len(others) > MAX_ORIGINS:
+        lines.append(f"    and {len(others) - MAX_ORIGINS} more")
+    return [*lines, ""]
+
+
+def _license_lines(license_row: Row) -> list[str]:
+    if not license_row:
+        return []
+    expression = license_row["license_expression"] or "none found"
+    lines = [f"  license: {expression} ({license_row['license_category']})"]
+    for item in license_row["evidence"] or []:
+        score = "" if item["score"] is None else f", score {item['score']:.2f}"
+        lines.append(f"    {item['kind']} {item['path']}: {item['expression']}{score}")
+    return [*lines, ""]
+
+
+def _values(row: Row, *names: str) -> list[str]:
+    return [
+        f"    {name:<28} {_shown(row[name])}" for name in names if row.get(name) not in (None, "")
+    ]
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -177,7 +177,7 @@ class DeltaLake:
             SCHEMA_PROPERTY: str(SCHEMA_VERSION),
             "delta.dataSkippingStatsColumns": ",".join(table.statistics),
             "delta.enableDeletionVectors": "false",
-            "delta.targetFileSize": str(table.file_bytes),
+            "stackmill.targetFileBytes": str(table.file_bytes),
         }
         columns = ", ".join(
             f"`{field.name}` {field.dataType.simpleString()} COMMENT {_quoted(_comment(field))}"

@@ -112,7 +112,7 @@ def escape_runs(data: Bytes, start: int, end: int, bytes_of: Bytes) -> tuple[int
             if after - position >= ESCAPE_LEAST:
                 total += after - position
                 longest = max(longest, after - position)
-            # An escape holds one backslash, at its start: what follows it starts none before it ends
+            # An escape's one backslash is its first byte: no other escape starts inside it
             position = max(after, position + 1)
         first, stop = next_run(data, stop, end, bytes_of, ESCAPE_RUN, ESCAPE_LEAST)
     return total, longest
@@ -122,16 +122,13 @@ def escape_runs(data: Bytes, start: int, end: int, bytes_of: Bytes) -> tuple[int
 def _is_escape(data: Bytes, position: int, bytes_of: Bytes) -> bool:
     if data[position] != 92 or data[position + 1] != 117:
         return False
-    for i in range(2, 6):
-        if not bytes_of[data[position + i]] & HEX_DIGIT:
-            return False
-    return True
+    are_digits = bytes_of[data[position + 2]] & bytes_of[data[position + 3]]
+    are_digits &= bytes_of[data[position + 4]] & bytes_of[data[position + 5]]
+    return (are_digits & HEX_DIGIT) != 0
 
 
 @kernel
-def hex_runs(
-    data: Bytes, start: int, end: int, bytes_of: Bytes, classes: Bytes
-) -> tuple[int, int]:
+def hex_runs(data: Bytes, start: int, end: int, bytes_of: Bytes, classes: Bytes) -> tuple[int, int]:
     """(characters in matches, characters of the longest) of hex bytes."""
     total = 0
     longest = 0

@@ -87,7 +87,8 @@ def _count_visible(data: Bytes, start: int, end: int, classes: Bytes) -> int:
 
 @kernel
 def _is_letter(byte: int) -> bool:
-    return 97 <= (byte | 0x20) <= 122
+    lower = byte | 0x20
+    return bool(97 <= lower <= 122)
 
 
 @kernel
@@ -194,7 +195,7 @@ def _after_end_tag(data: Bytes, position: int, end: int, name: Bytes) -> int:
 
 @kernel
 def _after_reference(data: Bytes, position: int, end: int) -> int:
-    """After the character reference at `position` (`&amp;`, `&#38;`, `&#x26;`), or after the `&`."""
+    """After the character reference at `position` (`&amp;`, `&#38;`, `&#x26;`), or of `&`."""
     limit = min(position + _LONGEST_REFERENCE, end)
     first = position + 1
     is_number = first < limit and data[first] == 35

@@ -40,10 +40,10 @@ def kernel(function: Function) -> Function:
         compiled = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # numba: "no locator available": nowhere to keep compiled code
         compiled = numba.njit(nogil=True)(function)
-    return compiled  # type: ignore[no-any-return]
+    return compiled
 
 
-@numba.extending.intrinsic  # type: ignore[misc]
+@numba.extending.intrinsic  # type: ignore[untyped-decorator]
 def _load_word(typing_context: Any, array: Any, position: Any) -> Any:
     """8 bytes of a uint8 array at any position, little-endian, unchecked."""
 
@@ -60,16 +60,15 @@ def _load_word(typing_context: Any, array: Any, position: Any) -> Any:
 def load_word(data: Bytes, position: int, length: int) -> np.uint64:
     """The first `length` (1 to 8) bytes at `position` as a little-endian number."""
     if position + 8 <= len(data):
-        return _load_word(data, position) & (_ALL_ONES >> np.uint64(64 - 8 * length))
+        word: np.uint64 = _load_word(data, position)
+        return word & (_ALL_ONES >> np.uint64(64 - 8 * length))
     word = np.uint64(0)
     for i in range(length):
         word |= np.uint64(data[position + i]) << np.uint64(8 * i)
     return word
 
 
-def string_views(
-    content: pa.Array, mask: Mask | None = None
-) -> tuple[Offsets, Bytes, Mask]:
+def string_views(content: pa.Array, mask: Mask | None = None) -> tuple[Offsets, Bytes, Mask]:
     """Offsets (absolute, n + 1), bytes and the rows to do: not null, and in `mask` if given.
 
     No copy of the content: the arrays are read-only, and always are, as kernels are compiled for

@@ -46,7 +46,7 @@ class Span(NamedTuple):
 def scan(content: pa.Array, mask: Mask | None = None) -> pa.ListArray:
     """The spans of each content in order, not overlapping; null where null or not in `mask`."""
     offsets, data, due = string_views(content, mask)
-    view = memoryview(data)
+    view = memoryview(data)  # type: ignore[arg-type]  # numpy's arrays have no __buffer__ in 3.11
     rows: list[list[Span]] = [[] for _ in range(len(due))]
     for first, last in _runs(due):
         _scan_rows(view, offsets, first, last, rows)
@@ -122,7 +122,7 @@ def _database() -> Any:
 
 
 def _disjoint(spans: list[Span]) -> list[Span]:
-    """In order of start; of overlapping ones the first, of those that start together the longest."""
+    """In order of start; of overlapping ones the first, and of two that start together the longer."""
     kept: list[Span] = []
     for span in sorted(set(spans), key=lambda span: (span.start, -span.end, span.detector)):
         if not kept or span.start >= kept[-1].end:

@@ -29,8 +29,11 @@ IP_ADDRESS = "ip_address"
 KEY = "key"
 
 PUBLIC_RESOLVERS = frozenset(
-    "8.8.8.8 8.8.4.4 1.1.1.1 1.0.0.1 76.76.19.19 76.223.122.150 9.9.9.9 149.112.112.112 "
-    "208.67.222.222 208.67.220.220 8.26.56.26 8.20.247.20 94.140.14.14 94.140.15.15".split()
+    {
+        *("8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "76.76.19.19", "76.223.122.150", "9.9.9.9"),
+        *("149.112.112.112", "208.67.222.222", "208.67.220.220", "8.26.56.26", "8.20.247.20"),
+        *("94.140.14.14", "94.140.15.15"),
+    }
 )
 
 _LOCAL = re.compile(rb"[A-Za-z0-9](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_%+-])?\Z")
@@ -50,6 +53,9 @@ _RESERVED_DOMAIN = re.compile(
 )
 _VERSION_BEFORE = re.compile(rb"(?i)(?:version|release|\bver|\brev|[=<>~!^]=?)[\s\"':=.(]{0,4}\Z")
 _NETWORK_WORD = re.compile(rb"(?i)dns|server")
+_OBJECT_ID = re.compile(rb"(?i)oid|object.?id|asn.?1")
+_NUMBER_BEFORE = re.compile(rb"(?<![0-9.])[0-9]*\.?[0-9]+(?:[ ,]+-?|-)\Z")
+_NUMBER_AFTER = re.compile(rb"(?:[ ,]+-?|-)[0-9]*\.?[0-9]+(?![0-9]*\.[0-9])")
 _IPV4_BYTES = b"0123456789."
 _IPV6_BYTES = b"0123456789abcdefABCDEF:."
 _WORD_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
@@ -65,7 +71,7 @@ _LEAST_DISTINCT = 8  # different characters in a random key of 16 or more
 
 @dataclass(frozen=True)
 class Detector:
-    """`hint` is Hyperscan's; `check(view, start, end, hit)`: row bounds and the hit's end in view."""
+    """`hint` is Hyperscan's; `check(view, start, end, hit)` gets the row's bounds and the hit's end."""
 
     name: str
     kind: str
@@ -114,7 +120,7 @@ def _is_word_at(view: memoryview, start: int, end: int, position: int) -> bool:
 
 
 def check_ipv4(view: memoryview, start: int, end: int, hit: int) -> Span | None:
-    """A public address of four parts; not a version, unless a server is spoken of."""
+    """A public address of four parts; no version, object identifier or number in a drawing."""
     first, after = _run_around(view, start, end, hit, _IPV4_BYTES)
     text = _window(view, first, after)
     value = text.rstrip(b".")
@@ -123,11 +129,13 @@ def check_ipv4(view: memoryview, start: int, end: int, hit: int) -> Span | None:
         return None
     if not _is_public(value.decode()):
         return None
-    context = _window(view, max(start, first - _CONTEXT), min(end, after + _CONTEXT))
-    is_short = len(value) == 7 and not _NETWORK_WORD.search(context)
-    if is_short or _VERSION_BEFORE.search(_window(view, max(start, first - 16), first)):
-        return None
-    return first, after
+    before = _window(view, max(start, first - _CONTEXT), first)
+    behind = _window(view, after, min(end, after + _CONTEXT))
+    is_network = _NETWORK_WORD.search(before) or _NETWORK_WORD.search(behind)
+    is_version = _VERSION_BEFORE.search(before) or (len(value) == 7 and not is_network)
+    is_object_id = value[:2] in (b"0.", b"1.", b"2.") and _OBJECT_ID.search(before)
+    is_path = _NUMBER_BEFORE.search(before) and _NUMBER_AFTER.match(behind)  # SVG: `0-1.5.75.75 0`
+    return None if is_version or is_object_id or is_path else (first, after)
 
 
 def check_ipv6(view: memoryview, start: int, end: int, hit: int) -> Span | None:
@@ -251,9 +259,7 @@ DETECTORS = (
         fixed_form(rb"[rs]k_live_[A-Za-z0-9]{24,99}"),
         1.0,
     ),
-    Detector(
-        "npm_token", KEY, rb"npm_[A-Za-z0-9]{36}", fixed_form(rb"npm_[A-Za-z0-9]{36}"), 1.0
-    ),
+    Detector("npm_token", KEY, rb"npm_[A-Za-z0-9]{36}", fixed_form(rb"npm_[A-Za-z0-9]{36}"), 1.0),
     Detector("jwt", KEY, rb"\.eyJ[A-Za-z0-9_-]{8}", check_jwt, 0.9),
     Detector(
         "private_key",

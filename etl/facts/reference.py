@@ -44,7 +44,7 @@ def quality(text: str) -> dict[str, int | float | bool]:
         "alphabetic_fraction": sum(map(str.isalpha, text)) / chars,
         "alphanumeric_fraction": sum(map(str.isalnum, text)) / chars,
         **{f"{name}_fraction": sum(lengths) / chars for name, lengths in runs.items()},
-        "max_encoded_run": max((max(lengths, default=0) for lengths in runs.values())),
+        "max_encoded_run": max(max(lengths, default=0) for lengths in runs.values()),
         "has_generated_marker": any(marker in head for marker in MARKERS),
     }
 

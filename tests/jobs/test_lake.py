@@ -1,0 +1,147 @@
+"""The lake keeps its contract: versions, replacement by repository, refusal of what is newer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from etl.errors import ConfigError, ContractError
+from etl.tables import DUPLICATES, LICENSES, REPOS, SCHEMA_VERSION, TABLES
+from jobs.lake import DeltaLake, _in_buckets, is_catalog, is_in_sample
+
+pytestmark = pytest.mark.spark
+
+
+def licenses(lake: DeltaLake, rows: dict[str, str]) -> object:
+    """One file a repository: repo_id -> expression."""
+    return lake.local_rows(
+        [(repo, "a.py", repo, expression, "permissive", []) for repo, expression in rows.items()],
+        LICENSES.schema,
+    )
+
+
+def stored(lake: DeltaLake) -> dict[str, str]:
+    return {row["repo_id"]: row["license_expression"] for row in lake.read(LICENSES).collect()}
+
+
+def test_a_table_that_does_not_exist_has_no_rows_and_no_version(lake: DeltaLake) -> None:
+    assert lake.version(LICENSES) is None
+    assert lake.read(LICENSES).columns == LICENSES.columns
+    assert lake.read(LICENSES).isEmpty()
+
+
+def test_replacing_repositories_leaves_their_neighbours_in_the_bucket(lake: DeltaLake) -> None:
+    before = {"00a": "MIT", "00b": "MIT", "7f0": "MIT", "ff0": "MIT"}
+    lake.overwrite(LICENSES, licenses(lake, before))
+    lake.replace_repos(LICENSES, licenses(lake, {"00a": "ISC", "ff1": "Zlib"}), ["00a", "ff0", "ff1"])
+    assert stored(lake) == {"00a": "ISC", "00b": "MIT", "7f0": "MIT", "ff1": "Zlib"}
+
+
+def test_a_read_sees_the_writes_before_it_and_not_those_after_it(lake: DeltaLake) -> None:
+    lake.overwrite(LICENSES, licenses(lake, {"00a": "MIT"}))
+    early = lake.read(LICENSES)
+    lake.append(LICENSES, licenses(lake, {"00b": "MIT"}))
+    assert early.count() == 1
+    assert lake.read(LICENSES).count() == 2
+
+
+def test_delete_takes_rows_by_key(lake: DeltaLake) -> None:
+    lake.overwrite(LICENSES, licenses(lake, {"00a": "MIT", "00b": "MIT"}))
+    lake.delete(LICENSES, lake.local_rows([("00a",)], "repo_id string"))
+    assert set(stored(lake)) == {"00b"}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_table_is_readable_by_another_delta_reader(
+    lake: DeltaLake, tmp_path: Path, table: object
+) -> None:
+    lake.append(table, lake.local_rows([], table.schema))  # type: ignore[attr-defined, arg-type]
+    found = DeltaTable(str(tmp_path / "lake" / table.name))  # type: ignore[attr-defined]
+    fields = {field.name: field.metadata for field in found.schema().fields}
+    assert list(fields) == table.columns  # type: ignore[attr-defined]
+    assert all("comment" in metadata for metadata in fields.values())
+    assert found.protocol().min_reader_version == 1
+
+
+def test_a_table_of_a_newer_schema_is_refused(lake: DeltaLake) -> None:
+    lake.overwrite(LICENSES, licenses(lake, {"00a": "MIT"}))
+    lake.spark.sql(
+        f"ALTER TABLE {lake.identifier(LICENSES)} SET TBLPROPERTIES "
+        f"('stackmill.schemaVersion' = '{SCHEMA_VERSION + 1}')"
+    )
+    fresh = DeltaLake(lake.spark, lake.location)
+    with pytest.raises(ContractError, match=f"found {SCHEMA_VERSION + 1}.*upgrade"):
+        fresh.read(LICENSES)
+    with pytest.raises(ContractError):
+        DeltaLake(lake.spark, lake.location).append(LICENSES, licenses(lake, {"00b": "MIT"}))
+
+
+def test_a_foreign_table_at_the_place_is_refused(lake: DeltaLake) -> None:
+    foreign = lake.local_rows([(1, "x")], "repo_id int, path string")
+    foreign.write.format("delta").save(f"{lake.location}/licenses")
+    with pytest.raises(ContractError, match=r"repo_id string \(found int\)"):
+        lake.read(LICENSES)
+
+
+def test_a_table_of_an_older_schema_is_read_with_nulls(lake: DeltaLake) -> None:
+    older = lake.local_rows([("b", "b")], "blob_id string, kept_blob_id string")
+    older.write.format("delta").save(f"{lake.location}/duplicates")
+    (row,) = lake.read(DUPLICATES).collect()
+    assert (row["blob_id"], row["similarity"]) == ("b", None)
+
+
+def test_a_sample_reads_the_lake_and_writes_beside_it(lake: DeltaLake) -> None:
+    ids = ["00000000aa", "7fffffffaa", "80000000aa", "ffffffffaa"]
+    lake.overwrite(LICENSES, licenses(lake, dict.fromkeys(ids, "MIT")))
+    half = DeltaLake(lake.spark, lake.location, sample=0.5)
+    assert set(stored(half)) == set(ids[:2])
+    assert [is_in_sample(repo_id, 0.5) for repo_id in ids] == [True, True, False, False]
+    half.overwrite(LICENSES, licenses(half, {"00000000aa": "ISC"}))
+    assert stored(half) == {"00000000aa": "ISC"}
+    assert set(stored(DeltaLake(lake.spark, lake.location))) == set(ids)
+
+
+def test_staging_is_gone_after_it_was_cleared(lake: DeltaLake, tmp_path: Path) -> None:
+    staged = lake.staged("x", licenses(lake, {"00a": "MIT"}))  # type: ignore[arg-type]
+    assert staged.count() == 1
+    lake.clear_staging()
+    assert not (tmp_path / "lake" / "_staging").exists()
+
+
+def test_a_broken_table_is_an_error_and_not_an_empty_one(lake: DeltaLake, tmp_path: Path) -> None:
+    lake.overwrite(LICENSES, licenses(lake, {"00a": "MIT"}))
+    broken = tmp_path / "broken"
+    shutil.copytree(tmp_path / "lake", broken, ignore=shutil.ignore_patterns("*.crc"))
+    for entry in (broken / "licenses" / "_delta_log").glob("*.json"):
+        entry.write_text("{")
+    with pytest.raises(Exception, match="(?i)delta|json|parse"):
+        DeltaLake(lake.spark, str(broken)).read(LICENSES).collect()
+
+
+def test_buckets_become_ranges_of_ids() -> None:
+    assert _in_buckets(["00", "01", "02", "10"]) == (
+        "(repo_id >= '00' AND repo_id < '03') OR (repo_id >= '10' AND repo_id < '11')"
+    )
+    assert _in_buckets(["fe", "ff"]) == "(repo_id >= 'fe')"
+
+
+def test_a_catalog_lake_needs_a_staging_folder(spark: object) -> None:
+    assert is_catalog("main.stackmill")
+    assert not is_catalog("build/lake")
+    assert not is_catalog("./lake.dir")
+    with pytest.raises(ConfigError, match="staging"):
+        _ = DeltaLake(spark, "main.stackmill").staging_home  # type: ignore[arg-type]
+
+
+def test_table_names_and_keys_are_sound() -> None:
+    names = [table.name for table in TABLES]
+    assert len(set(names)) == len(names)
+    for table in TABLES:
+        assert set(table.key) | set(table.order) | set(table.statistics) <= set(table.columns)
+        assert set(table.volatile) <= set(table.columns)
+        assert json.loads(table.schema.json())
+    assert REPOS.key == ("repo_id",)

@@ -54,13 +54,14 @@ def real_files(folder: Path) -> Iterator[tuple[str, bytes]]:
         if not path.is_file() or path.is_symlink() or path.stat().st_size > MAX_FILE_BYTES:
             continue
         raw = path.read_bytes()
-        if b"\0" in raw or raw in seen:
+        digest = hashlib.sha256(raw).digest()
+        if b"\0" in raw or digest in seen:
             continue
         try:
             raw.decode()
         except UnicodeDecodeError:
             continue
-        seen.add(hashlib.sha256(raw).digest())
+        seen.add(digest)
         yield str(path.relative_to(folder)), raw
 
 

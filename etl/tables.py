@@ -204,7 +204,7 @@ SIGNATURES = _table(
     "num_tokens long: word tokens",
     "num_shingles long: distinct 5-token shingles; 0 under 5 tokens",
     "set_hash long: order-free hash of the shingle set; equal sets have equal hashes",
-    "sketch binary: 256 little-endian uint32 minima; empty under 5 tokens",
+    "sketch binary: 256 little-endian uint32, to be compared for equality only; empty under 5 tokens",
     key="blob_id version",
     statistics="blob_id",
 )

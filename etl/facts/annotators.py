@@ -38,13 +38,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Group:
-    """Annotators that are computed together and written to `table`.
+    """Annotators that are computed together, into one column of the result.
 
     `version` changes whenever a result may differ: new rows, never an update.
     """
 
     column: str
-    table: str
     bit: int
     version: int
     type: pa.DataType
@@ -83,18 +82,17 @@ def annotate_names(batch: Batch) -> pa.Array:
     return pa.ListArray.from_arrays(names.offsets, facts, mask=pc.is_null(names))
 
 
+FACTS_BIT, SIGNATURES_BIT, PII_BIT, NAMES_BIT = 1, 2, 4, 8
+FACTS_VERSION = quality.VERSION
+SIGNATURES_VERSION = minhash.VERSION
+PII_VERSION = pii.VERSION
+NAMES_VERSION = 100 * language.VERSION + html.VERSION  # either one changes the row
+
 GROUPS = (
-    Group("facts", "facts", 1, quality.VERSION, quality.FIELDS, annotate_quality),
-    Group("signature", "signatures", 2, minhash.VERSION, minhash.FIELDS, annotate_signature),
-    Group("pii", "pii_spans", 4, pii.VERSION, PII, annotate_pii),
-    Group(
-        "names",
-        "name_facts",
-        8,
-        language.VERSION * 100 + html.VERSION,
-        pa.list_(NAME_FACT),
-        annotate_names,
-    ),
+    Group("facts", FACTS_BIT, FACTS_VERSION, quality.FIELDS, annotate_quality),
+    Group("signature", SIGNATURES_BIT, SIGNATURES_VERSION, minhash.FIELDS, annotate_signature),
+    Group("pii", PII_BIT, PII_VERSION, PII, annotate_pii),
+    Group("names", NAMES_BIT, NAMES_VERSION, pa.list_(NAME_FACT), annotate_names),
 )
 
 INPUT = pa.schema(

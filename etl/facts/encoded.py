@@ -124,7 +124,8 @@ def _is_escape(data: Bytes, position: int, bytes_of: Bytes) -> bool:
         return False
     are_digits = bytes_of[data[position + 2]] & bytes_of[data[position + 3]]
     are_digits &= bytes_of[data[position + 4]] & bytes_of[data[position + 5]]
-    return (are_digits & HEX_DIGIT) != 0
+    is_escape: bool = (are_digits & HEX_DIGIT) != 0
+    return is_escape
 
 
 @kernel

@@ -88,7 +88,8 @@ def _count_visible(data: Bytes, start: int, end: int, classes: Bytes) -> int:
 @kernel
 def _is_letter(byte: int) -> bool:
     lower = byte | 0x20
-    return bool(97 <= lower <= 122)
+    is_letter: bool = lower >= 97 and lower <= 122
+    return is_letter
 
 
 @kernel
@@ -179,7 +180,7 @@ def _is_name(data: Bytes, position: int, end: int, name: Bytes) -> bool:
             return False
     if after == end:
         return True
-    byte = data[after]
+    byte = int(data[after])
     return byte == 62 or byte == 47 or byte == 32 or 9 <= byte <= 13
 
 

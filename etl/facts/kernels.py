@@ -8,7 +8,10 @@ object of a token, line or row. Kernels are compiled at their first call and kep
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
+import importlib.resources
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -37,10 +40,31 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def kernel(function: Function) -> Function:
     """`function`, compiled at its first call; releases the GIL; cached where a cache can be."""
     try:
-        compiled = numba.njit(cache=True, nogil=True)(function)
+        compiled: Any = numba.njit(cache=True, nogil=True)(function)
+        # numba looks at a function's own file; compiled code holds kernels of other files too
+        with contextlib.suppress(AttributeError):  # internals of numba: a test holds them fast
+            compiled._cache._cache_file._source_stamp = _fingerprint()
     except RuntimeError:  # numba: "no locator available": nowhere to keep compiled code
         compiled = numba.njit(nogil=True)(function)
+    kernel: Function = compiled
+    return kernel
+
+
+def inlined(function: Function) -> Function:
+    """A small kernel that is written into its callers: an array is 7 arguments of a call."""
+    compiled: Function = numba.njit(nogil=True, inline="always")(function)
     return compiled
+
+
+@functools.cache
+def _fingerprint() -> str:
+    """SHA-256 of this package's sources."""
+    digest = hashlib.sha256()
+    folder = importlib.resources.files("etl.facts")
+    for source in sorted(folder.iterdir(), key=lambda source: source.name):
+        if source.name.endswith(".py"):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
@@ -56,7 +80,7 @@ def _load_word(typing_context: Any, array: Any, position: Any) -> Any:
     return numba.uint64(array, numba.int64), generate
 
 
-@kernel
+@inlined
 def load_word(data: Bytes, position: int, length: int) -> np.uint64:
     """The first `length` (1 to 8) bytes at `position` as a little-endian number."""
     if position + 8 <= len(data):

@@ -3,7 +3,7 @@
 The words (`\\w+`, case kept) of a text are cut into shingles of 5, the distinct shingles are
 hashed to 64 bits, and a sketch of 256 positions is drawn from the set: at each position two
 texts agree with a probability of their Jaccard similarity. White space and punctuation are no
-content; empty tokens are not counted, or indentation would be (findings: 12 times the pairs).
+content: were empty tokens counted, indentation would make 12 times as many pairs.
 
 The sketch is a fast similarity sketch: each round throws every shingle into one of 256 bins, where
 the least value wins; a bin keeps the winner of the first round that fills it, and round 256 + i
@@ -12,8 +12,10 @@ permutations take 256 steps a shingle, and the variance is below MinHash's. A po
 bits of hash of the winner.
 
 Everything is arithmetic modulo 2^64 with fixed constants: equal on every machine and in every
-process. Scratch memory is one hash table, reused from row to row: 8 bytes a slot, at most 134 MB
-for 10 MiB of text. Source: Dahlgaard, Knudsen and Thorup, "Fast Similarity Sketching", FOCS 2017.
+process. Scratch memory is one hash table, reused from row to row: 8 bytes a slot, at most 67 MB for
+10 MiB of text, and half as much again while it grows.
+
+Source: Dahlgaard, Knudsen and Thorup, "Fast Similarity Sketching", FOCS 2017.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from etl.facts.kernels import (
     Offsets,
     character_classes,
     decode,
+    inlined,
     kernel,
     load_word,
     string_views,
@@ -121,7 +124,7 @@ def _signature_rows(
         table[:slots] = _EMPTY
 
 
-@kernel
+@inlined
 def mix(value: np.uint64) -> np.uint64:
     """Splitmix64's finaliser: a bijection of 64 bits in which every bit depends on every bit."""
     value = (value ^ (value >> np.uint64(30))) * _MIX_ONE
@@ -129,7 +132,7 @@ def mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@kernel
+@inlined
 def hash_token(data: Bytes, start: int, end: int) -> np.uint64:
     """64-bit hash of a token's UTF-8."""
     value = np.uint64(end - start) * _GOLDEN
@@ -225,7 +228,7 @@ def _insert_shingles(
     return num_tokens, num_shingles, total, table, slots
 
 
-@kernel
+@inlined
 def _insert(table: Words, slots: int, value: np.uint64) -> bool:
     """Whether `value` was not there yet."""
     slot = np.int64(value) & (slots - 1)

@@ -122,7 +122,7 @@ def _database() -> Any:
 
 
 def _disjoint(spans: list[Span]) -> list[Span]:
-    """In order of start; of overlapping ones the first, and of two that start together the longer."""
+    """In order of start; of overlapping ones the first, of two that start together the longer."""
     kept: list[Span] = []
     for span in sorted(set(spans), key=lambda span: (span.start, -span.end, span.detector)):
         if not kept or span.start >= kept[-1].end:

@@ -49,9 +49,14 @@ _FILE_SUFFIXES = frozenset(
     b"yaml toml lock txt woff ttf map".split()
 )
 _RESERVED_DOMAIN = re.compile(
-    rb"(?:^|\.)(?:example|test|invalid|localhost|local|example\.(?:com|org|net|edu))\Z"
+    rb"(?:^|\.)(?:example|test|invalid|localhost|local|example\.(?:com|org|net|edu)"
+    rb"|openssh\.com|libssh\.org)\Z"  # the last two name algorithms: aes128-gcm@...
 )
-_VERSION_BEFORE = re.compile(rb"(?i)(?:version|release|\bver|\brev|[=<>~!^]=?)[\s\"':=.(]{0,4}\Z")
+_VERSION_BEFORE = re.compile(
+    rb"(?i)(?:version|release|\bver|\brev|section|chapter|spec|[=<>~!^]=|[~^])[^0-9A-Za-z]{0,12}\Z"
+    rb"|[A-Za-z]-\Z"
+)
+_VERSION_AFTER = re.compile(rb"-[0-9]*[A-Za-z]|\.(?:jar|tar|tgz|zip|whl)\b")
 _NETWORK_WORD = re.compile(rb"(?i)dns|server")
 _OBJECT_ID = re.compile(rb"(?i)oid|object.?id|asn.?1")
 _NUMBER_BEFORE = re.compile(rb"(?<![0-9.])[0-9]*\.?[0-9]+(?:[ ,]+-?|-)\Z")
@@ -71,7 +76,7 @@ _LEAST_DISTINCT = 8  # different characters in a random key of 16 or more
 
 @dataclass(frozen=True)
 class Detector:
-    """`hint` is Hyperscan's; `check(view, start, end, hit)` gets the row's bounds and the hit's end."""
+    """`check(view, start, end, hit)`: the row's bounds, and where a match of `hint` ends."""
 
     name: str
     kind: str
@@ -132,14 +137,15 @@ def check_ipv4(view: memoryview, start: int, end: int, hit: int) -> Span | None:
     before = _window(view, max(start, first - _CONTEXT), first)
     behind = _window(view, after, min(end, after + _CONTEXT))
     is_network = _NETWORK_WORD.search(before) or _NETWORK_WORD.search(behind)
-    is_version = _VERSION_BEFORE.search(before) or (len(value) == 7 and not is_network)
+    is_version = _VERSION_BEFORE.search(before) or _VERSION_AFTER.match(behind)
+    is_short = len(value) == 7 and not is_network
     is_object_id = value[:2] in (b"0.", b"1.", b"2.") and _OBJECT_ID.search(before)
     is_path = _NUMBER_BEFORE.search(before) and _NUMBER_AFTER.match(behind)  # SVG: `0-1.5.75.75 0`
-    return None if is_version or is_object_id or is_path else (first, after)
+    return None if is_version or is_short or is_object_id or is_path else (first, after)
 
 
 def check_ipv6(view: memoryview, start: int, end: int, hit: int) -> Span | None:
-    """A public address, which starts with 2 or 3."""
+    """A public address, which starts with 2 or 3; one part and `::` is a network."""
     first, after = _run_around(view, start, end, hit, _IPV6_BYTES)
     text = _window(view, first, after)
     value = text.rstrip(b".")
@@ -148,7 +154,8 @@ def check_ipv6(view: memoryview, start: int, end: int, hit: int) -> Span | None:
     after -= len(text) - len(value)
     if _is_word_at(view, start, end, first - 1) or _is_word_at(view, start, end, after):
         return None
-    return (first, after) if _is_public(value.decode()) else None
+    is_address = sum(map(bool, value.split(b":"))) > 1 and _is_public(value.decode())
+    return (first, after) if is_address else None
 
 
 def _is_public(text: str) -> bool:

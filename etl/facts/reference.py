@@ -58,3 +58,62 @@ def shingles(text: str, width: int = 5) -> set[tuple[str, ...]]:
 def jaccard(one: set[tuple[str, ...]], other: set[tuple[str, ...]]) -> float:
     """Shared over all; 0 where both are empty."""
     return len(one & other) / (len(one | other) or 1)
+
+
+WORD_BITS = (1 << 64) - 1
+GOLDEN = 0x9E3779B97F4A7C15
+STEP = 0xD6E8FEB86659FD93
+MIX_ONE = 0xBF58476D1CE4E5B9
+MIX_TWO = 0x94D049BB133111EB
+
+
+def mix(value: int) -> int:
+    """Splitmix64's finaliser."""
+    value = (value ^ (value >> 30)) * MIX_ONE & WORD_BITS
+    value = (value ^ (value >> 27)) * MIX_TWO & WORD_BITS
+    return value ^ (value >> 31)
+
+
+def hash_token(token: str) -> int:
+    """64 bits of a token's UTF-8, 8 bytes at a time."""
+    raw = token.encode()
+    value = len(raw) * GOLDEN & WORD_BITS
+    for start in range(0, len(raw), 8):
+        part = int.from_bytes(raw[start : start + 8], "little")
+        value = (value ^ part) * MIX_ONE & WORD_BITS
+        value = (value ^ (value >> 32)) * MIX_TWO & WORD_BITS
+    return value ^ (value >> 32)
+
+
+def hash_shingle(shingle: tuple[str, ...]) -> int:
+    """A polynomial over the tokens' hashes, mixed; never 0."""
+    value = 0
+    for token in shingle:
+        value = (value * STEP + hash_token(token)) & WORD_BITS
+    return max(mix(value), 1)
+
+
+def signature(text: str) -> dict[str, int | bytes]:
+    """The fields of `etl.facts.minhash.FIELDS`."""
+    tokens = re.findall(r"\w+", text)
+    hashes = {hash_shingle(shingle) for shingle in shingles(text)}
+    if not hashes:
+        return {"num_tokens": len(tokens), "num_shingles": 0, "set_hash": 0, "sketch": b""}
+    winners: dict[int, int] = {}
+    for round_ in range(512):
+        thrown: dict[int, int] = {}
+        for value in hashes:
+            mixed = mix((value + (round_ + 1) * GOLDEN) & WORD_BITS) if round_ else value
+            bin_ = mixed >> 56 if round_ < 256 else round_ - 256
+            least = mixed & ((1 << 56) - 1)
+            thrown[bin_] = min(least, thrown.get(bin_, least))
+        winners = thrown | winners
+        if len(winners) == 256:
+            break
+    set_hash = mix((sum(hashes) & WORD_BITS) ^ mix(len(hashes)))
+    return {
+        "num_tokens": len(tokens),
+        "num_shingles": len(hashes),
+        "set_hash": set_hash - (1 << 64) if set_hash >> 63 else set_hash,
+        "sketch": b"".join((mix(winners[i]) >> 32).to_bytes(4, "little") for i in range(256)),
+    }

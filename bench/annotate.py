@@ -32,11 +32,10 @@ from pyspark.sql import functions as F
 from etl.annotate import AnnotateConfig, annotate
 from etl.ingest import SIZE_CLASSES
 from etl.licenses import license_role
-from etl.tables import BLOBS, FACTS, FILES, LICENSE_FACTS, NAME_FACTS, PII_SPANS, SIGNATURES
+from etl.tables import BLOBS, FACT_TABLES, FILES
 from jobs.lake import DeltaLake
 from jobs.session import SessionConfig, open_session
 
-FACT_TABLES = (FACTS, NAME_FACTS, SIGNATURES, PII_SPANS, LICENSE_FACTS)
 MAX_FILE_BYTES = 10 << 20
 ROWS = pa.schema(
     [
@@ -101,7 +100,8 @@ def write_lake(lake: DeltaLake, files: Iterator[tuple[str, bytes]], num_bytes: i
             writer.write_table(_table(rows))
         writer.close()
         found = lake.spark.read.parquet(f"{folder}/rows.parquet")
-        lake.append(BLOBS, found.repartition(max(2, total >> 25)).select(*BLOBS.columns))
+        contents = found.repartition(max(2, total >> 25)).sortWithinPartitions(*BLOBS.order)
+        lake.append(BLOBS, contents.select(*BLOBS.columns))
         stored = found.select(
             "path", "basename", "blob_id", "text_id", "license_role", "size_bytes",
             F.lit("0" * 32).alias("repo_id"), F.lit("bench").alias("repo_name"),
@@ -126,7 +126,7 @@ def copy_content(lake: DeltaLake) -> None:
 
 
 def annotate_all(lake: DeltaLake) -> None:
-    for table in FACT_TABLES:
+    for table, _ in FACT_TABLES:
         shutil.rmtree(f"{lake.location}/{table.name}", ignore_errors=True)
     fresh = DeltaLake(lake.spark, lake.location)
     annotate(fresh, AnnotateConfig())

@@ -33,7 +33,7 @@ from etl.tables import (
 )
 
 # Rows of each size class (tables.BLOBS) in one Arrow batch: at most 64 MB of content.
-BATCH_ROWS = (1024, 64, 6, 2)
+BATCH_ROWS = (1024, 6, 2)
 
 RANGE_ROWS = 4_000_000  # contents in one range of blob_id: some 500 MB of ids and names
 
@@ -74,9 +74,7 @@ def annotate(lake: Lake, config: AnnotateConfig) -> Counts:
     commit a table, so a killed run goes on with the next range.
     """
     due = lake.staged("due", due_contents(lake))
-    sizes = {
-        row["size_class"]: row["count"] for row in due.groupBy("size_class").count().collect()
-    }
+    sizes = {row["size_class"]: row["count"] for row in due.groupBy("size_class").count().collect()}
     num_due = sum(sizes.values())
     for low, high in _ranges(-(-num_due // config.range_rows)):
         in_range = _between(low, high)
@@ -85,52 +83,57 @@ def annotate(lake: Lake, config: AnnotateConfig) -> Counts:
             for size_class in sorted(sizes)
         ]
         if annotated:
-            _commit(lake, reduce(DataFrame.unionByName, annotated), due.where(in_range))
-        lake.progress("annotate: contents %s to %s of %d are done", low or "0", high or "f", num_due)
-    _sweep(lake)
+            _commit(lake, reduce(DataFrame.unionByName, annotated))
+        lake.progress(
+            "annotate: contents %s to %s of %d are done", low or "0", high or "f", num_due
+        )
     return {"contents_annotated": num_due}
 
 
 def due_contents(lake: Lake) -> DataFrame:
-    """Contents that lack a fact: blob_id, size_class, basenames, roles and the bits of what is due."""
-    stored = lake.read(FILES).where(F.col("status") == STORED)
-    names = _lacking(
-        stored.select("blob_id", "basename"), lake.read(NAME_FACTS), annotators.NAMES_VERSION
-    )
-    roles = _lacking(
-        stored.where("license_role IS NOT NULL").select("blob_id", "license_role"),
-        lake.read(LICENSE_FACTS),
-        LICENSE_VERSION,
-    )
+    """Contents that lack a fact: blob_id, size_class, basenames, roles and the bits of what is due.
+
+    Cost: one shuffle of names by blob_id and one join a table that exists; no content.
+    """
     contents = (
-        lake.read(BLOBS)
-        .select("blob_id", "size_class")
-        .join(_gathered(names, "basename", "basenames"), on="blob_id", how="left")
-        .join(_gathered(roles, "license_role", "roles"), on="blob_id", how="left")
+        lake.read(FILES)
+        .where(F.col("status") == STORED)
+        .groupBy("blob_id")
+        .agg(
+            F.array_sort(F.collect_set("basename")).alias("basenames"),
+            F.array_sort(F.collect_set("license_role")).alias("roles"),
+        )
+        .join(lake.read(BLOBS).select("blob_id", "size_class"), on="blob_id", how="inner")
     )
-    bits: Column = F.when(F.col("basenames").isNotNull(), annotators.NAMES_BIT).otherwise(0)
+    for column, table, name, version in (
+        ("basenames", NAME_FACTS, "basename", annotators.NAMES_VERSION),
+        ("roles", LICENSE_FACTS, "license_role", LICENSE_VERSION),
+    ):
+        contents = _without_done(lake, contents, column, table, name, version)
+    bits: Column = F.when(F.size("basenames") > 0, annotators.NAMES_BIT).otherwise(0)
     for bit, name, table, version in BLOB_GROUPS:
+        if not lake.exists(table):
+            bits = bits.bitwiseOR(F.lit(bit))
+            continue
         done = lake.read(table).where(F.col("version") == version)
         done = done.select("blob_id", F.lit(True).alias(f"has_{name}"))
         contents = contents.join(done, on="blob_id", how="left")
         bits = bits.bitwiseOR(F.when(F.col(f"has_{name}").isNull(), bit).otherwise(0))
-    none = F.array().cast("array<string>")
-    return contents.select(
-        "blob_id",
-        "size_class",
-        F.coalesce("basenames", none).alias("basenames"),
-        F.coalesce("roles", none).alias("roles"),
-        bits.alias("due"),
-    ).where("due > 0 OR size(roles) > 0")
+    return contents.select("blob_id", "size_class", "basenames", "roles", bits.alias("due")).where(
+        "due > 0 OR size(roles) > 0"
+    )
 
 
-def _lacking(wanted: DataFrame, facts: DataFrame, version: int) -> DataFrame:
-    done = facts.where(F.col("version") == version).select(*wanted.columns)
-    return wanted.distinct().join(done, on=wanted.columns, how="left_anti")
-
-
-def _gathered(rows: DataFrame, column: str, name: str) -> DataFrame:
-    return rows.groupBy("blob_id").agg(F.array_sort(F.collect_set(column)).alias(name))
+def _without_done(
+    lake: Lake, contents: DataFrame, column: str, table: Table, name: str, version: int
+) -> DataFrame:
+    """`column` without the names that `table` has facts for."""
+    if not lake.exists(table):
+        return contents
+    facts = lake.read(table).where(F.col("version") == version)
+    done = facts.groupBy("blob_id").agg(F.collect_set(name).alias("done"))
+    rest = F.array_except(column, F.coalesce("done", F.array().cast("array<string>")))
+    return contents.join(done, on="blob_id", how="left").withColumn(column, rest).drop("done")
 
 
 def _ranges(num_ranges: int) -> Iterator[tuple[str, str]]:
@@ -172,37 +175,18 @@ def _annotate(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield facts.append_column("licenses", licenses)
 
 
-def _commit(lake: Lake, annotated: DataFrame, due: DataFrame) -> None:
+def _commit(lake: Lake, annotated: DataFrame) -> None:
+    rows: dict[Table, DataFrame] = {}
     for _, name, table, version in BLOB_GROUPS:
-        rows = annotated.where(F.col(name).isNotNull())
-        rows = rows.select("blob_id", F.lit(version).alias("version"), f"{name}.*")
-        _append(lake, table, rows)
+        found = annotated.where(F.col(name).isNotNull())
+        rows[table] = found.select("blob_id", F.lit(version).alias("version"), f"{name}.*")
     for name, table, version in (
         ("names", NAME_FACTS, annotators.NAMES_VERSION),
         ("licenses", LICENSE_FACTS, LICENSE_VERSION),
     ):
-        rows = annotated.select("blob_id", F.explode(name).alias("fact"))
-        rows = rows.select("blob_id", F.lit(version).alias("version"), "fact.*")
-        _append(lake, table, rows)
-
-
-def _append(lake: Lake, table: Table, rows: DataFrame) -> None:
-    lake.append(table, rows.select(*table.columns))
-
-
-def _sweep(lake: Lake) -> None:
-    """Facts of contents and names that no file has any more are deleted."""
-    stored = lake.read(FILES).where(F.col("status") == STORED)
-    for table, keys in (
-        (FACTS, ["blob_id"]),
-        (SIGNATURES, ["blob_id"]),
-        (PII_SPANS, ["blob_id"]),
-        (NAME_FACTS, ["blob_id", "basename"]),
-        (LICENSE_FACTS, ["blob_id", "license_role"]),
-    ):
-        named = stored.select(*keys)
-        orphans = lake.read(table).select(*keys).join(named, on=keys, how="left_anti").distinct()
-        lake.delete(table, orphans)
+        found = annotated.select("blob_id", F.explode(name).alias("fact"))
+        rows[table] = found.select("blob_id", F.lit(version).alias("version"), "fact.*")
+    lake.append_all({table: found.select(*table.columns) for table, found in rows.items()})
 
 
 STAGE = Stage(

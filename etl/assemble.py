@@ -34,7 +34,7 @@ from etl.tables import (
     REPOS,
 )
 
-BATCH_ROWS = (512, 48, 4, 1)  # of each size class: a batch is read and written, 64 MB together
+BATCH_ROWS = (512, 4, 1)  # of each size class: a batch is read and written, 64 MB together
 SPLITS = ("train", "validation")
 BROADCAST_FILES = 2_000_000  # up to so many kept files are broadcast to the content
 

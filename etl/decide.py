@@ -48,7 +48,9 @@ def decide(lake: Lake, config: DecideConfig) -> Counts:
     """Writes `decisions` and `duplicates`, whole: they are small and every row may have changed."""
     decisions, elected = _decided(lake, config)
     lake.overwrite(DUPLICATES, duplicates(elected))
-    lake.overwrite(DECISIONS, decisions.repartition("repo_id").sortWithinPartitions("repo_id", "path"))
+    lake.overwrite(
+        DECISIONS, decisions.repartition("repo_id").sortWithinPartitions("repo_id", "path")
+    )
     return counts(lake.read(DECISIONS))
 
 
@@ -81,7 +83,9 @@ def conclude(judged: DataFrame, elected: DataFrame, config: DecideConfig) -> Dat
     """DECISIONS from what the rules say of a file and what the election says of its text."""
     order = [name for name, _ in config.rules.enabled()]
     files = judged.join(elected.drop("blob_id"), on=["repo_id", "path"], how="left")
-    is_kept_one = (F.col("kept_repo_id") == F.col("repo_id")) & (F.col("kept_path") == F.col("path"))
+    is_kept_one = (F.col("kept_repo_id") == F.col("repo_id")) & (
+        F.col("kept_path") == F.col("path")
+    )
     if DUPLICATE in order:
         is_duplicate = F.coalesce(~is_kept_one, F.lit(False))
         files = _with_duplicate(files, is_duplicate, order)

@@ -3,7 +3,7 @@
 Units (repositories) are listed on the driver and read on executors, the biggest first. A unit whose
 fingerprint is known is not read again. Content goes to a staging table once and from there to
 `blobs`, new ones only; what decides which copy of a content is taken is a join on ids. The commit
-order is blobs, source_errors, files, repos: `repos` holds the fingerprints, so a killed run reads
+order is blobs, source_errors, files, what is left without a file, repos: `repos` holds the fingerprints, so a killed run reads
 again what it had not finished and ends in the same tables.
 """
 
@@ -38,7 +38,7 @@ from etl.sources.records import (
 )
 from etl.sources.rows import read_batch, resolve_columns
 from etl.stage import Counts, Lake, Stage
-from etl.tables import BLOBS, FILES, PERSON, REPOS, SOURCE_ERRORS
+from etl.tables import BLOBS, FACT_TABLES, FILES, REPOS, SOURCE_ERRORS
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ FLUSH_BYTES = 16 << 20  # of text in one Arrow batch that a reader hands over
 FLUSH_ROWS = 4096
 FIRST_ROW_TASK = 1 << 24  # tasks of row sources are numbered from here
 READER_FAILED = "reader_failed"  # the reader itself raised: a cause that may pass
-SIZE_CLASSES = (64 << 10, 1 << 20, 10 << 20)  # upper bounds in bytes of text, see tables.BLOBS
+SIZE_CLASSES = (64 << 10, 10 << 20)  # upper bounds in bytes of text, see tables.BLOBS
 
 
 class IngestConfig(Config):
@@ -164,11 +164,18 @@ def list_sources(sources: Iterable[SourceConfig], limits: Limits, lake: Lake) ->
             elif found.repo_id in units:
                 other = units[found.repo_id]
                 message = f"the same repository is read from {other.source}: {other.name}"
-                errors.append(ErrorRecord(found.source, found.name, "duplicate_repository", message))
-            elif int(found.repo_id[:8], 16) < int(lake.sample * 2**32):
+                errors.append(
+                    ErrorRecord(found.source, found.name, "duplicate_repository", message)
+                )
+            elif is_sampled(found.repo_id, lake.sample):
                 units[found.repo_id] = _with_settings(found, settings)
         lake.progress("ingest: listed %s %s", source.kind, source.path)
     return Listing(tuple(units.values()), tuple(rows), tuple(errors))
+
+
+def is_sampled(repo_id: str, sample: float) -> bool:
+    """Whether a repository lies in the sample: the first 8 hex digits of its id, as a share."""
+    return int(repo_id[:8], 16) < int(sample * 2**32)
 
 
 def _with_settings(unit: Unit, settings: str) -> Unit:
@@ -215,6 +222,58 @@ def _read_all(
         found = _read_rows(lake, config, source_rows, FIRST_ROW_TASK + number)
         read = read.unionByName(lake.staged("rows", found))
     return read
+
+
+def _read_rows(lake: Lake, config: IngestConfig, found: RowSource, task: int) -> DataFrame:
+    """The rows of a source that is a table. Raises ContractError if columns are missing."""
+    source = found.source
+    rows = lake.read_source(source.kind, source.location)
+    columns = resolve_columns(rows.columns, source.columns, source.location)
+    common = {
+        "source_kind": source.kind,
+        "source": source.location,
+        "fingerprint": found.fingerprint,
+    }
+    reader = _RowReader(columns, common, source.host or source.location, config.limits, lake.sample)
+    tasks = F.lit(task) + F.spark_partition_id()
+    return rows.select(*columns.values(), tasks.alias("stackmill_task")).mapInArrow(reader, READ)
+
+
+class _RowReader:
+    """Arrow batches of a source to batches of READ; each repository once a task."""
+
+    def __init__(
+        self,
+        columns: dict[str, str],
+        common: dict[str, Any],
+        host: str,
+        limits: Limits,
+        sample: float,
+    ) -> None:
+        self.columns, self.common, self.host = columns, common, host
+        self.limits, self.sample = limits, sample
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        writer = _Writer()
+        repos: set[RepoRecord] = set()
+        for batch in batches:
+            if len(batch):
+                writer.begin(batch.column("stackmill_task")[0].as_py())
+            for repo, record in read_batch(
+                batch, self.columns, self.common["source"], self.host, self.limits.max_file_bytes
+            ):
+                if repo is None:
+                    writer.add({**self.common, "repo_id": None, "repo_name": None}, record)
+                    continue
+                if not is_sampled(repo.repo_id, self.sample):
+                    continue
+                common = {**self.common, "repo_id": repo.repo_id, "repo_name": repo.repo_name}
+                if repo not in repos:
+                    repos.add(repo)
+                    writer.add(common, repo)
+                writer.add(common, record)
+                yield from writer.full()
+        yield from writer.rest()
 
 
 def _tasks(units: list[Unit]) -> list[tuple[int, Unit]]:
@@ -348,8 +407,9 @@ def _commit(lake: Lake, plan: _Plan, read: DataFrame) -> Counts:
     touched = {row["repo_id"] for row in _ids(repos, "repo_id")} | plan.gone
     if touched:
         lake.replace_repos(FILES, files.select(*FILES.columns), touched)
+        if plan.gone:
+            _sweep(lake)
         lake.replace_repos(REPOS, repos, touched)
-        _sweep(lake)
     totals = lake.read(FILES).groupBy("status").count().collect()
     return {
         "repos_listed": len(plan.listing.units),
@@ -432,8 +492,10 @@ def _repos(read: DataFrame, files: DataFrame) -> DataFrame:
 
 def _new_blobs(lake: Lake, files: DataFrame) -> DataFrame:
     """Where each content that is not in `blobs` was found first: ids only."""
-    places = files.where(F.col("status") == STORED).groupBy("blob_id").agg(
-        F.min(F.struct("task", "row", "text_id", "encoding", "size_bytes")).alias("place")
+    places = (
+        files.where(F.col("status") == STORED)
+        .groupBy("blob_id")
+        .agg(F.min(F.struct("task", "row", "text_id", "encoding", "size_bytes")).alias("place"))
     )
     new = places.join(lake.read(BLOBS).select("blob_id"), on="blob_id", how="left_anti")
     return new.select("blob_id", "place.*")
@@ -451,7 +513,7 @@ def _contents(read: DataFrame, places: DataFrame) -> DataFrame:
         .join(places, on=["task", "row"], how="inner")
         .withColumn("size_class", size_class)
         .select(*BLOBS.columns)
-        .sortWithinPartitions("blob_id")
+        .sortWithinPartitions(*BLOBS.order)
     )
 
 
@@ -481,10 +543,13 @@ def _errors(
         F.lit("another file of the repository has this path and was taken").alias("message"),
     )
     rows = listed.unionByName(read).unionByName(others).unionByName(doubles)
-    # One row a key: the number of times is part of the message where it is more than one.
-    return rows.groupBy("source", "member", "kind").agg(
-        F.min("repo_id").alias("repo_id"), F.min("message").alias("message")
+    times = F.concat("message", F.lit(" ("), "times", F.lit(" times)"))
+    once = rows.groupBy("source", "member", "kind").agg(
+        F.min("repo_id").alias("repo_id"),
+        F.min("message").alias("message"),
+        F.count("*").alias("times"),
     )
+    return once.withColumn("message", F.when(F.col("times") > 1, times).otherwise(F.col("message")))
 
 
 def _replace_errors(lake: Lake, errors: DataFrame, plan: _Plan) -> None:
@@ -504,10 +569,13 @@ def _replace_errors(lake: Lake, errors: DataFrame, plan: _Plan) -> None:
 
 
 def _sweep(lake: Lake) -> None:
-    """Contents that no file names any more are deleted: a refresh equals a rebuild."""
-    named = lake.read(FILES).where(F.col("status") == STORED).select("blob_id")
-    orphans = lake.read(BLOBS).select("blob_id").join(named, on="blob_id", how="left_anti")
-    lake.delete(BLOBS, lake.staged("orphans", orphans))
+    """Contents and facts that no file names any more are deleted: a refresh equals a rebuild."""
+    stored = lake.read(FILES).where(F.col("status") == STORED)
+    for table, keys in ((BLOBS, ("blob_id",)), *FACT_TABLES):
+        if lake.exists(table):
+            held = lake.read(table).select(*keys).distinct()
+            orphans = held.join(stored.select(*keys), on=list(keys), how="left_anti")
+            lake.delete(table, lake.staged("orphans", orphans))
 
 
 STAGE = Stage(

@@ -17,9 +17,7 @@ def detect_licenses(lake: Lake, config: LicenseConfig) -> Counts:
     num_new = new_texts.count()
     if num_new:
         lake.append(LICENSE_TEXTS, new_texts)
-    licenses = govern(
-        lake.read(FILES), lake.read(REPOS), facts, lake.read(LICENSE_TEXTS), config
-    )
+    licenses = govern(lake.read(FILES), lake.read(REPOS), facts, lake.read(LICENSE_TEXTS), config)
     lake.overwrite(
         LICENSES, licenses.repartition("repo_id").sortWithinPartitions("repo_id", "path")
     )

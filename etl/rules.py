@@ -12,7 +12,13 @@ import csv
 from importlib import resources
 from typing import Any
 
-from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 

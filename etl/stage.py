@@ -26,17 +26,25 @@ class Lake(Protocol):
 
     def read(self, table: Table) -> DataFrame: ...
 
+    def exists(self, table: Table) -> bool: ...
+
     def read_source(self, kind: str, path: str) -> DataFrame:
         """The rows of an external Parquet, JSON Lines or Delta source, as they are."""
         ...
 
-    def local_rows(self, rows: Iterable[tuple[Any, ...]], schema: str | T.StructType) -> DataFrame: ...
+    def local_rows(
+        self, rows: Iterable[tuple[Any, ...]], schema: str | T.StructType
+    ) -> DataFrame: ...
 
     def staged(self, name: str, rows: DataFrame) -> DataFrame:
         """`rows`, computed once and kept until the job ends."""
         ...
 
     def append(self, table: Table, rows: DataFrame) -> None: ...
+
+    def append_all(self, rows: Mapping[Table, DataFrame]) -> None:
+        """`append` to several tables at a time: one commit each."""
+        ...
 
     def overwrite(self, table: Table, rows: DataFrame) -> None: ...
 
@@ -74,4 +82,6 @@ class Stage:
     config_type: type[Config]
     run: Callable[[Lake, Any], Counts]
     reads_sources: bool = False  # it also reads what is no table: never skipped as up to date
-    preview: Callable[[Lake, Any], Mapping[str, object]] | None = None  # --dry-run: what it would do
+    preview: Callable[[Lake, Any], Mapping[str, object]] | None = (
+        None  # --dry-run: what it would do
+    )

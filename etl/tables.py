@@ -140,12 +140,13 @@ FILES = _table(
 BLOBS = _table(
     "blobs",
     "blob_id string: SHA-256 of the raw bytes (of the UTF-8 text where a source gives text only)",
-    "size_class int: 0 up to 64 KiB of text, 1 to 1 MiB, 2 to 10 MiB, 3 above: bounds a batch",
+    "size_class int: 0 up to 64 KiB of text, 1 to 10 MiB, 2 above: bounds an Arrow batch",
     "text_id string: SHA-256 of the text without BOM and with LF line ends",
     "encoding string: encoding of the raw bytes",
     "size_bytes long: raw size",
     "content string: the text, without BOM. Raw secrets live here and nowhere else",
     key="blob_id",
+    order="size_class blob_id",
     statistics="blob_id size_class",
     file_bytes=256 << 20,
 )
@@ -227,6 +228,14 @@ LICENSE_FACTS = _table(
     "text string: a license text without copyright lines, or the license fields of a manifest",
     key="blob_id license_role version",
     statistics="blob_id",
+)
+
+FACT_TABLES: tuple[tuple[Table, tuple[str, ...]], ...] = (  # what of a file each depends on
+    (FACTS, ("blob_id",)),
+    (SIGNATURES, ("blob_id",)),
+    (PII_SPANS, ("blob_id",)),
+    (NAME_FACTS, ("blob_id", "basename")),
+    (LICENSE_FACTS, ("blob_id", "license_role")),
 )
 
 LICENSES = _table(

@@ -1,6 +1,6 @@
 """spark-submit: what is true of each content?
 
-    stackmill annotate --conf conf/demo.yaml
+stackmill annotate --conf conf/demo.yaml
 """
 
 import sys

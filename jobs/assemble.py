@@ -1,6 +1,6 @@
 """spark-submit: what does the model read?
 
-    stackmill assemble --conf conf/demo.yaml
+stackmill assemble --conf conf/demo.yaml
 """
 
 import sys

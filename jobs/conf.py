@@ -67,7 +67,9 @@ def load(
         section["sources"] = [parse_source(text).model_dump() for text in sources]
     where = path or "command line"
     if "lake" not in values:
-        raise ConfigError(f"{where}: lake: expected a folder, found nothing: set it, or pass --lake")
+        raise ConfigError(
+            f"{where}: lake: expected a folder, found nothing: set it, or pass --lake"
+        )
     try:
         return PipelineConfig.model_validate(values)
     except ValidationError as error:

@@ -1,6 +1,6 @@
 """spark-submit: is this file in the corpus and why (not)?
 
-    stackmill decide --conf conf/demo.yaml
+stackmill decide --conf conf/demo.yaml
 """
 
 import sys

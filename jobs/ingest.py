@@ -1,6 +1,6 @@
 """spark-submit: which repositories files and contents are there?
 
-    stackmill ingest --conf conf/demo.yaml
+stackmill ingest --conf conf/demo.yaml
 """
 
 import sys

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class DeltaLake:
         self.location = location if self.is_catalog else absolute(location)
         self.sample = sample
         self.staging = staging
+        self._checked: set[str] = set()  # identifiers whose schema is known to be understood
         self._known: dict[str, tuple[str, int] | None] = {}  # table -> (identifier, version)
 
     # --- names
@@ -58,7 +60,9 @@ class DeltaLake:
 
     def identifier(self, table: Table, home: str | None = None) -> str:
         if self.is_catalog:
-            suffix = "" if self.sample >= 1 or home else f"_sample_{self.sample:g}".replace(".", "_")
+            suffix = (
+                "" if self.sample >= 1 or home else f"_sample_{self.sample:g}".replace(".", "_")
+            )
             return f"{self.location}.{table.name}{suffix}"
         return f"delta.`{home or self.home}/{table.name}`"
 
@@ -75,6 +79,11 @@ class DeltaLake:
     def read_source(self, kind: str, path: str) -> DataFrame:
         reader = self.spark.read
         return reader.json(path) if kind == "jsonl" else reader.format(kind).load(path)
+
+    def exists(self, table: Table) -> bool:
+        return self.version(table) is not None or (
+            self.sample < 1 and self._find(table, self.identifier(table, self.location)) is not None
+        )
 
     def version(self, table: Table) -> int | None:
         """Its current Delta version; None if it does not exist."""
@@ -107,11 +116,18 @@ class DeltaLake:
         return self._known[identifier]
 
     def _look_up(self, table: Table, identifier: str) -> tuple[str, int] | None:
+        if identifier not in self._checked and not self._check(table, identifier):
+            return None
+        last = self.spark.sql(f"DESCRIBE HISTORY {identifier} LIMIT 1").select("version").first()
+        return identifier, int(last["version"]) if last is not None else 0
+
+    def _check(self, table: Table, identifier: str) -> bool:
+        """Whether the table exists. Raises ContractError for one that is not to be understood."""
         try:
             rows = self.spark.sql(f"SHOW TBLPROPERTIES {identifier}").collect()
         except AnalysisException as error:
             if (error.getErrorClass() or "") in MISSING:
-                return None
+                return False
             raise
         written_by = int({row["key"]: row["value"] for row in rows}.get(SCHEMA_PROPERTY, "0"))
         if written_by > SCHEMA_VERSION:
@@ -120,13 +136,19 @@ class DeltaLake:
                 f"{written_by}: it was written by a newer Stackmill; upgrade this installation"
             )
         _check_columns(table, identifier, self.spark.table(identifier).schema)
-        last = self.spark.sql(f"DESCRIBE HISTORY {identifier} LIMIT 1").select("version").first()
-        return identifier, int(last["version"]) if last is not None else 0
+        self._checked.add(identifier)
+        return True
 
     # --- writing
 
     def append(self, table: Table, rows: DataFrame) -> None:
         self._write(table, rows, "append", {})
+
+    def append_all(self, rows: Mapping[Table, DataFrame]) -> None:
+        """A small commit is mostly waiting: they run at the same time."""
+        with ThreadPoolExecutor(max_workers=len(rows)) as pool:
+            for done in [pool.submit(self.append, table, new) for table, new in rows.items()]:
+                done.result()
 
     def overwrite(self, table: Table, rows: DataFrame) -> None:
         self._write(table, rows, "overwrite", {})
@@ -183,18 +205,19 @@ class DeltaLake:
             f"`{field.name}` {field.dataType.simpleString()} COMMENT {_quoted(_comment(field))}"
             for field in table.schema
         )
-        settings = ", ".join(f"{_quoted(key)} = {_quoted(value)}" for key, value in properties.items())
+        settings = ", ".join(
+            f"{_quoted(key)} = {_quoted(value)}" for key, value in properties.items()
+        )
         self.spark.sql(
             f"CREATE TABLE IF NOT EXISTS {identifier} ({columns}) USING DELTA "
             f"TBLPROPERTIES ({settings})"
         )
         self._known.pop(identifier, None)
+        self._checked.add(identifier)
 
     # --- what is neither
 
-    def local_rows(
-        self, rows: Iterable[tuple[Any, ...]], schema: str | T.StructType
-    ) -> DataFrame:
+    def local_rows(self, rows: Iterable[tuple[Any, ...]], schema: str | T.StructType) -> DataFrame:
         return self.spark.createDataFrame(list(rows), schema)
 
     def staged(self, name: str, rows: DataFrame) -> DataFrame:
@@ -254,13 +277,8 @@ def absolute(location: str) -> str:
 
 
 def in_sample(repo_id: str, sample: float) -> Column:
-    """Whether a repository lies in the sample: the first 8 hex digits of its id, as a share."""
+    """`etl.ingest.is_sampled`, as a column."""
     return F.conv(F.substring(repo_id, 1, 8), 16, 10).cast("long") < int(sample * 2**32)
-
-
-def is_in_sample(repo_id: str, sample: float) -> bool:
-    """As `in_sample`, for one id."""
-    return int(repo_id[:8], 16) < int(sample * 2**32)
 
 
 def _in_buckets(buckets: list[str]) -> str:

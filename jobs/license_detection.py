@@ -1,6 +1,6 @@
 """spark-submit: which license governs each file?
 
-    stackmill license_detection --conf conf/demo.yaml
+stackmill license_detection --conf conf/demo.yaml
 """
 
 import sys

@@ -1,7 +1,7 @@
 """spark-submit: bring the corpus up to date: every stage in its order, then the report.
 
-    stackmill refresh --conf conf/demo.yaml
-    stackmill refresh --lake DIR --source tree:PATH
+stackmill refresh --conf conf/demo.yaml
+stackmill refresh --lake DIR --source tree:PATH
 """
 
 import logging

@@ -43,7 +43,9 @@ def resolve(target: Path) -> list[Path]:
         _start_and_stop(",".join(coordinates), ivy)
         found = sorted(Path(ivy, "jars").glob("*.jar"))
         if not found:
-            raise StackmillError(f"{', '.join(coordinates)}: no jar was resolved: see the log above")
+            raise StackmillError(
+                f"{', '.join(coordinates)}: no jar was resolved: see the log above"
+            )
         if target.exists():
             shutil.rmtree(target)
         target.mkdir(parents=True)

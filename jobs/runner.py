@@ -1,7 +1,7 @@
 """Runs a stage: configuration, session, skip, start and end lines, the run's record, exit code.
 
-    with open_refresh(args) as refresh:
-        refresh.run(STAGE)
+with open_refresh(args) as refresh:
+    refresh.run(STAGE)
 """
 
 from __future__ import annotations
@@ -173,7 +173,9 @@ class Refresh:
             last["config_hash"] == conf.digest(section)
             and last["code_hash"] == self.code_hash
             and all(last["tables_read"].get(t.name) == self.lake.version(t) for t in stage.reads)
-            and all(last["tables_written"].get(t.name) == self.lake.version(t) for t in stage.writes)
+            and all(
+                last["tables_written"].get(t.name) == self.lake.version(t) for t in stage.writes
+            )
         )
 
     def _last_runs(self) -> dict[str, Any]:
@@ -300,5 +302,3 @@ def start_logging() -> None:
     )
     for noisy in ("py4j", "mlflow", "alembic", "numba"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-
-

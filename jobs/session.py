@@ -149,4 +149,3 @@ def _missing_settings(where: str, config: SessionConfig) -> dict[str, str]:
         os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     return settings
-

@@ -41,7 +41,9 @@ MAX_ORIGINS = 10  # other files with the same text that are listed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="stackmill why", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="stackmill why", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("repo", help="name or id of the repository")
     parser.add_argument("path", help="path of the file inside it")
     parser.add_argument("--conf", metavar="FILE", help="YAML configuration that names the lake")
@@ -167,7 +169,14 @@ def render(answer: Row) -> str:
     lines += _values(facts, *(name for name in facts if name not in skipped))
     lines.append("  repository")
     lines += _values(
-        repository, "repo_id", "host", "url", "revision_id", "revision_date", "stars", "host_license"
+        repository,
+        "repo_id",
+        "host",
+        "url",
+        "revision_id",
+        "revision_date",
+        "stars",
+        "host_license",
     )
     return "\n".join([*lines, ""])
 

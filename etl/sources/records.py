@@ -45,6 +45,7 @@ class Unit:
     host: str
     fingerprint: str
     size_bytes: int  # estimate, for balancing tasks
+    revision: str | None = None  # commit that is to be read, where the source has commits
 
     @property
     def repo_id(self) -> str:

@@ -10,8 +10,9 @@ import pytest
 from deltalake import DeltaTable
 
 from etl.errors import ConfigError, ContractError
+from etl.ingest import is_sampled
 from etl.tables import DUPLICATES, LICENSES, REPOS, SCHEMA_VERSION, TABLES
-from jobs.lake import DeltaLake, _in_buckets, is_catalog, is_in_sample
+from jobs.lake import DeltaLake, _in_buckets, is_catalog
 
 pytestmark = pytest.mark.spark
 
@@ -99,7 +100,7 @@ def test_a_sample_reads_the_lake_and_writes_beside_it(lake: DeltaLake) -> None:
     lake.overwrite(LICENSES, licenses(lake, dict.fromkeys(ids, "MIT")))
     half = DeltaLake(lake.spark, lake.location, sample=0.5)
     assert set(stored(half)) == set(ids[:2])
-    assert [is_in_sample(repo_id, 0.5) for repo_id in ids] == [True, True, False, False]
+    assert [is_sampled(repo_id, 0.5) for repo_id in ids] == [True, True, False, False]
     half.overwrite(LICENSES, licenses(half, {"00000000aa": "ISC"}))
     assert stored(half) == {"00000000aa": "ISC"}
     assert set(stored(DeltaLake(lake.spark, lake.location))) == set(ids)

@@ -1,0 +1,142 @@
+"""What does a license ask of those who use the file?    SPDX expression -> category
+
+The category of an id comes from ScanCode's LicenseDB (in the package license-expression) and the
+Blue Oak Council's list. OR is the best of its parts, AND the worst; an exception of a copyleft license
+makes it weak. An id that nobody rates is `other`: what is not known is not permission.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+from importlib import resources
+from typing import Any, Literal
+
+from license_expression import ExpressionError, get_spdx_licensing
+
+CATEGORIES = ("permissive", "weak_copyleft", "strong_copyleft", "other")  # the best first
+NONE = "none"
+
+PROPRIETARY = "LicenseRef-proprietary"
+UNKNOWN = "LicenseRef-unknown"
+
+Rating = Literal["scancode", "blueoak", "either", "both"]
+
+_OF_SCANCODE = {
+    "Permissive": "permissive",
+    "Public Domain": "permissive",
+    "Copyleft Limited": "weak_copyleft",
+    "Copyleft": "strong_copyleft",
+}
+# The copyleft works that LicenseDB files under another heading. Source: the licenses' own terms.
+_STRONGER = {
+    "AGPL-3.0-only": "strong_copyleft",
+    "AGPL-3.0-or-later": "strong_copyleft",
+    "SSPL-1.0": "other",
+}
+
+
+@functools.lru_cache(maxsize=1)
+def _licensing() -> Any:
+    return get_spdx_licensing()
+
+
+@functools.lru_cache(maxsize=1)
+def scancode_categories() -> dict[str, str]:
+    """SPDX id (and former ids) in lower case -> category."""
+    text = resources.files("license_expression").joinpath("data/scancode-licensedb-index.json")
+    found: dict[str, str] = {}
+    for entry in json.loads(text.read_text("utf-8")):
+        category = _OF_SCANCODE.get(entry.get("category"), "other")
+        for key in (entry.get("spdx_license_key"), *(entry.get("other_spdx_license_keys") or [])):
+            if key:
+                # Of two entries for one id the stricter counts.
+                worse = max(category, found.get(key.lower(), category), key=CATEGORIES.index)
+                found[key.lower()] = worse
+    found.update({key.lower(): category for key, category in _STRONGER.items()})
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def blueoak_ids() -> frozenset[str]:
+    """SPDX ids in lower case that the Blue Oak Council rates, whatever the rating."""
+    text = resources.files("etl").joinpath("data/license_blueoak.csv").read_text("utf-8")
+    return frozenset(row["spdx_id"].lower() for row in csv.DictReader(text.splitlines()))
+
+
+@functools.lru_cache(maxsize=65_536)
+def category(expression: str | None, rating: Rating = "either") -> str:
+    """permissive, weak_copyleft, strong_copyleft, other; `none` for no expression at all."""
+    if not expression:
+        return NONE
+    try:
+        parsed = _licensing().parse(expression)
+    except ExpressionError:
+        return "other"
+    return CATEGORIES[_rank(parsed, rating)] if parsed is not None else NONE
+
+
+def _rank(node: Any, rating: Rating) -> int:
+    kind = type(node).__name__
+    if kind == "OR":
+        return min(_rank(part, rating) for part in node.args)
+    if kind == "AND":
+        return max(_rank(part, rating) for part in node.args)
+    if kind == "LicenseWithExceptionSymbol":
+        base = _of_id(node.license_symbol.key, rating)
+        exception = _of_id(node.exception_symbol.key, rating)
+        if base == "strong_copyleft" and exception in ("permissive", "weak_copyleft"):
+            base = "weak_copyleft"
+        return CATEGORIES.index(base)
+    return CATEGORIES.index(_of_id(node.key, rating))
+
+
+def _of_id(key: str, rating: Rating) -> str:
+    of_scancode = scancode_categories().get(key.lower(), "other")
+    in_blueoak = key.lower() in blueoak_ids()
+    permissive = {
+        "scancode": of_scancode == "permissive",
+        "blueoak": in_blueoak,
+        # A copyleft that ScanCode sees is never outvoted.
+        "either": of_scancode == "permissive" or (in_blueoak and of_scancode == "other"),
+        "both": of_scancode == "permissive" and in_blueoak,
+    }[rating]
+    if permissive:
+        return "permissive"
+    return "other" if of_scancode == "permissive" else of_scancode
+
+
+def spdx_expression(text: str) -> str | None:
+    """The expression in SPDX's current ids, or None if `text` is not one of known ids."""
+    licensing = _licensing()
+    try:
+        parsed = licensing.parse(text, validate=True)
+    except (ExpressionError, ValueError, AttributeError):
+        return None
+    return str(parsed.render()) if parsed is not None else None
+
+
+def all_of(expressions: list[str]) -> str:
+    """The AND of expressions: each part once, sorted. A term with OR keeps its brackets."""
+    return _joined(" AND ", expressions)
+
+
+def any_of(expressions: list[str]) -> str:
+    """The OR of expressions: each part once, sorted."""
+    return _joined(" OR ", expressions)
+
+
+def _joined(operator: str, expressions: list[str]) -> str:
+    licensing = _licensing()
+    kind = "AND" if operator == " AND " else "OR"
+    parts: set[str] = set()
+    for expression in expressions:
+        parsed = licensing.parse(expression)
+        nodes = parsed.args if type(parsed).__name__ == kind else [parsed]
+        for node in nodes:
+            text = str(node.render())
+            parts.add(f"({text})" if type(node).__name__ in ("AND", "OR") else text)
+    if len(parts) == 1:
+        return parts.pop().removeprefix("(").removesuffix(")")
+    return operator.join(sorted(parts))

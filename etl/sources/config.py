@@ -1,0 +1,78 @@
+"""Where does code come from, and what is too much of it?"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from etl.config import Config
+from etl.errors import ConfigError
+from etl.sources.records import MAX_TEXT_BYTES
+
+Kind = Literal["tree", "site-packages", "git", "archives", "parquet", "jsonl", "delta"]
+
+
+class Limits(Config):
+    """Beyond these a file or an archive is named and not read."""
+
+    max_file_bytes: int = Field(default=MAX_TEXT_BYTES, ge=1, description="raw bytes of one file")
+    max_members: int = Field(default=200_000, ge=1, description="members of one archive")
+    max_archive_bytes: int = Field(
+        default=4 << 30, ge=1, description="uncompressed bytes of one archive, over all members"
+    )
+    max_ratio: int = Field(
+        default=200, ge=1, description="uncompressed over compressed bytes of one archive"
+    )
+
+
+class SourceConfig(Config):
+    """A place that holds repositories."""
+
+    kind: Kind
+    path: str = Field(description="folder or file; parquet, jsonl and delta: any path Spark reads")
+    host: str | None = Field(
+        default=None,
+        description="name of the host: makes repository ids that do not depend on the path",
+    )
+    ref: str | None = Field(default=None, description="git: branch, tag or commit; default HEAD")
+    columns: str | dict[str, str] = Field(
+        default="the-stack-v2",
+        description="parquet, jsonl, delta: a preset, or our column -> the source's column",
+    )
+
+    @property
+    def location(self) -> str:
+        """The place as it is written into the tables: absolute."""
+        if ":" in self.path.split("/")[0]:
+            return self.path
+        return os.path.abspath(self.path)
+
+
+def parse_source(text: str) -> SourceConfig:
+    """`KIND:PATH` of the command line. Raises ConfigError."""
+    kind, colon, path = text.partition(":")
+    kinds = get_args(Kind)
+    if not colon or not path or kind not in kinds:
+        raise ConfigError(
+            f"--source {text}: expected KIND:PATH with KIND one of {', '.join(kinds)}"
+        )
+    return SourceConfig(kind=kind, path=path)  # type: ignore[arg-type]
+
+
+def require_folder(source: SourceConfig) -> Path:
+    """The folder of a source. Raises ConfigError where it is missing or cannot be listed."""
+    path = Path(source.location)
+    if not path.exists():
+        raise ConfigError(
+            f"ingest.sources: {source.kind}: expected a folder at {path}, found nothing: check the "
+            "path (it is relative to where the job is started)"
+        )
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise ConfigError(
+            f"ingest.sources: {source.kind}: expected a readable folder at {path}: this user may "
+            "not read it: change its permissions"
+        )
+    return path

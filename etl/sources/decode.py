@@ -1,0 +1,165 @@
+"""What text do these bytes hold?    raw bytes -> status, encoding, UTF-8 text, ids
+
+UTF-8 first; then byte order marks; then UTF-16/32 by where the NUL bytes lie; other NUL bytes make
+it binary; then a detector on a bounded sample, and Windows-1252 where the result reads as text.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+from typing import NamedTuple
+
+from etl.sources.records import BINARY, STORED, FileRecord
+
+DETECT_BYTES = 64 << 10  # of head that the detector sees
+UTF16_SAMPLE = 4096
+BOMS = (  # the longer first: UTF-32-LE begins as UTF-16-LE does
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1b\x0b\x08")
+MAX_CONTROL_SHARE = 0.01  # of the characters, in what a detector calls text
+MIN_DETECT_CONFIDENCE = 0.5
+
+
+class Decoded(NamedTuple):
+    status: str
+    encoding: str | None
+    text: bytes | None  # UTF-8, without BOM, line ends as they were
+    blob_id: str  # SHA-256 of the raw bytes, hex
+    text_id: str | None  # SHA-256 of the text with LF line ends, hex
+
+
+def decode(raw: bytes) -> Decoded:
+    """Never fails: what is no text in any encoding is BINARY."""
+    blob_id = hashlib.sha256(raw).hexdigest()
+    encoding, text = _text_of(raw)
+    if text is None:
+        return Decoded(BINARY, None, None, blob_id, None)
+    if text is raw and b"\r" not in raw:
+        return Decoded(STORED, encoding, raw, blob_id, blob_id)
+    lf = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
+    return Decoded(STORED, encoding, text, blob_id, hashlib.sha256(lf).hexdigest())
+
+
+def _text_of(raw: bytes) -> tuple[str | None, bytes | None]:
+    for mark, encoding in BOMS:
+        if raw.startswith(mark):
+            # Bytes that only look like a mark are decoded as what they are, further down.
+            text = _transcoded(raw[len(mark) :], encoding)
+            if text is not None and b"\0" not in text:
+                return encoding, text
+    has_nul = b"\0" in raw
+    if not has_nul:
+        try:
+            raw.decode("utf-8")
+        except UnicodeDecodeError:
+            return _detected(raw)
+        return "utf-8", raw
+    wide = _wide_encoding(raw)
+    if wide is not None:
+        text = _transcoded(raw, wide)
+        if text is not None and b"\0" not in text and _is_plausible(text.decode("utf-8")):
+            return wide, text
+    return None, None
+
+
+def _transcoded(raw: bytes, encoding: str) -> bytes | None:
+    try:
+        return raw.decode(encoding).encode("utf-8")
+    except UnicodeError:
+        return None
+
+
+def _wide_encoding(raw: bytes) -> str | None:
+    """UTF-16 or UTF-32 without a mark: nearly every character of a source text is below U+0100."""
+    sample = raw[:UTF16_SAMPLE]
+    if len(raw) % 4 == 0 and len(sample) >= 8:
+        parts = [sample[index::4].count(0) / len(sample[index::4]) for index in range(4)]
+        if min(parts[1:]) > 0.9 and parts[0] < 0.05:
+            return "utf-32-le"
+        if min(parts[:3]) > 0.9 and parts[3] < 0.05:
+            return "utf-32-be"
+    if len(raw) % 2 == 0 and len(sample) >= 4:
+        even = sample[0::2].count(0) / len(sample[0::2])
+        odd = sample[1::2].count(0) / len(sample[1::2])
+        if odd > 0.7 and even < 0.05:
+            return "utf-16-le"
+        if even > 0.7 and odd < 0.05:
+            return "utf-16-be"
+    return None
+
+
+def _detected(raw: bytes) -> tuple[str | None, bytes | None]:
+    import cchardet
+
+    found = cchardet.detect(raw[:DETECT_BYTES])
+    confidence = found.get("confidence") or 0.0
+    guesses = (
+        [found["encoding"]] if found["encoding"] and confidence >= MIN_DETECT_CONFIDENCE else []
+    )
+    for guess in [*guesses, "windows-1252"]:
+        try:
+            text = raw.decode(guess)
+        except (UnicodeDecodeError, LookupError):
+            continue
+        if _is_plausible(text):
+            return codecs.lookup(guess).name, text.encode("utf-8", "surrogatepass")
+    return None, None
+
+
+def _is_plausible(text: str) -> bool:
+    """Few control characters: bytes read in a wrong encoding are full of them."""
+    head = text[:DETECT_BYTES]
+    controls = sum(ord(char) in CONTROLS or 0x7F <= ord(char) < 0xA0 for char in head)
+    return controls <= MAX_CONTROL_SHARE * len(head)
+
+
+def text_path(raw: bytes) -> tuple[str, bool]:
+    """A path as text, and whether it had to be escaped: bytes that are not UTF-8 become %XX.
+
+    In an escaped path a `%` of the name itself becomes %25, so the bytes can be had back.
+    """
+    try:
+        return raw.decode("utf-8"), False
+    except UnicodeDecodeError:
+        return _escaped(raw), True
+
+
+def _escaped(raw: bytes) -> str:
+    parts, rest = [], raw.replace(b"%", b"%25")
+    while rest:
+        try:
+            return "".join([*parts, rest.decode("utf-8")])
+        except UnicodeDecodeError as error:
+            parts.append(rest[: error.start].decode("utf-8"))
+            parts.append("".join(f"%{byte:02X}" for byte in rest[error.start : error.end]))
+            rest = rest[error.end :]
+    return "".join(parts)
+
+
+def make_file(path: bytes, raw: bytes, source_blob_id: str | None = None) -> FileRecord:
+    """A file whose bytes were read: stored or binary."""
+    name, is_escaped = text_path(path)
+    found = decode(raw)
+    return FileRecord(
+        path=name,
+        size_bytes=len(raw),
+        status=found.status,
+        is_path_escaped=is_escaped,
+        source_blob_id=source_blob_id,
+        blob_id=found.blob_id,
+        text_id=found.text_id,
+        encoding=found.encoding,
+        text=found.text,
+    )
+
+
+def make_name(path: bytes, size_bytes: int, status: str) -> FileRecord:
+    """A file whose bytes were not read: oversize, link or unreadable."""
+    name, is_escaped = text_path(path)
+    return FileRecord(name, size_bytes, status, is_path_escaped=is_escaped)

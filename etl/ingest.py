@@ -393,56 +393,61 @@ def file_columns(record: FileRecord) -> dict[str, Any]:
 
 
 def _commit(lake: Lake, plan: _Plan, read: DataFrame) -> Counts:
-    mine, not_mine = _claims(lake, read, plan)
-    files, extra = _one_file_a_path(mine.where("file IS NOT NULL"))
-    repos = _repos(mine, files)
-    errors = _errors(lake, plan.listing, mine, not_mine, extra)
+    # All but the contents is small: staged once, it is what every table is made from.
+    rows = lake.staged("rows-read", _claimed(lake, read.drop("content"), plan))
+    files = _one_file_a_path(rows.where("is_mine AND file IS NOT NULL"))
+    files = lake.staged("files-read", files)
+    kept_files = files.where("is_least")
 
-    new_blobs = lake.staged("blob-places", _new_blobs(lake, files))
+    new_blobs = lake.staged("blob-places", _new_blobs(lake, kept_files))
     num_blobs = new_blobs.count()
     if num_blobs:
         lake.append(BLOBS, _contents(read, new_blobs))
-    _replace_errors(lake, errors, plan)
-    num_read = repos.count()
-    touched = {row["repo_id"] for row in _ids(repos, "repo_id")} | plan.gone
+    _replace_errors(lake, _errors(lake, plan.listing, rows, files.where("NOT is_least")), plan)
+    repos = lake.staged("repos-read", _repos(rows.where("is_mine"), kept_files))
+    repo_ids = {row["repo_id"] for row in _ids(repos, "repo_id")}
+    touched = repo_ids | plan.gone
     if touched:
-        lake.replace_repos(FILES, files.select(*FILES.columns), touched)
+        lake.replace_repos(FILES, kept_files.select(*FILES.columns), touched)
         if plan.gone:
             _sweep(lake)
         lake.replace_repos(REPOS, repos, touched)
     totals = lake.read(FILES).groupBy("status").count().collect()
     return {
         "repos_listed": len(plan.listing.units),
-        "repos_read": num_read,
-        "repos_removed": len(touched) - num_read,
+        "repos_read": len(repo_ids),
+        "repos_removed": len(plan.gone - repo_ids),
         "blobs_new": num_blobs,
         "source_errors": lake.read(SOURCE_ERRORS).count(),
         **{f"files_{row['status']}": int(row["count"]) for row in totals},
     }
 
 
-def _claims(lake: Lake, read: DataFrame, plan: _Plan) -> tuple[DataFrame, DataFrame]:
-    """What was read of a repository by the source that owns it, and the rest with its `owner`.
+def _claimed(lake: Lake, read: DataFrame, plan: _Plan) -> DataFrame:
+    """What was read, with the source that owns the repository and whether it `is_mine`.
 
     A repository that two sources hold belongs to the first of them in the configuration.
     """
     places = F.broadcast(lake.local_rows(plan.order.items(), "source string, place int"))
-    gone = F.broadcast(lake.local_rows(((repo,) for repo in sorted(plan.gone)), "repo_id string"))
-    held = lake.read(REPOS).join(gone, on="repo_id", how="left_anti")
-    claims = read.where("repo IS NOT NULL").unionByName(held, allowMissingColumns=True)
+    claims = read.where("repo IS NOT NULL").select("repo_id", "source")
+    if lake.exists(REPOS):
+        gone = F.broadcast(
+            lake.local_rows(((repo,) for repo in sorted(plan.gone)), "repo_id string")
+        )
+        held = lake.read(REPOS).join(gone, on="repo_id", how="left_anti")
+        claims = claims.unionByName(held.select("repo_id", "source"))
     owners = (
-        claims.select("repo_id", "source")
-        .join(places, on="source", how="inner")
+        claims.join(places, on="source", how="inner")
         .groupBy("repo_id")
         .agg(F.min(F.struct("place", "source"))["source"].alias("owner"))
     )
-    joined = read.join(F.broadcast(owners), on="repo_id", how="left")
     is_mine = F.coalesce(F.col("source") == F.col("owner"), F.lit(True))
-    return joined.where(is_mine), joined.where(~is_mine)
+    joined = read.join(F.broadcast(owners), on="repo_id", how="left")
+    return joined.withColumn("is_mine", is_mine)
 
 
-def _one_file_a_path(read: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """One row a (repo_id, path): the least blob_id; the others, which become errors."""
+def _one_file_a_path(read: DataFrame) -> DataFrame:
+    """Files with `is_least`: of one (repo_id, path) the least blob_id; the others become errors."""
     fields = [name for name in FILES.columns if name not in ("repo_id", "repo_name")]
     files = read.select(
         "repo_id", "repo_name", "source", "task", "row", "file.encoding",
@@ -452,8 +457,8 @@ def _one_file_a_path(read: DataFrame) -> tuple[DataFrame, DataFrame]:
         F.min(F.struct("status", "blob_id", "task", "row")).alias("least")
     )
     is_least = (F.col("task") == F.col("least.task")) & (F.col("row") == F.col("least.row"))
-    marked = files.join(least, on=["repo_id", "path"], how="inner").withColumn("is_least", is_least)
-    return marked.where("is_least"), marked.where("NOT is_least")
+    marked = files.join(least, on=["repo_id", "path"], how="inner")
+    return marked.withColumn("is_least", is_least).drop("least")
 
 
 def _repos(read: DataFrame, files: DataFrame) -> DataFrame:
@@ -517,18 +522,16 @@ def _contents(read: DataFrame, places: DataFrame) -> DataFrame:
     )
 
 
-def _errors(
-    lake: Lake, listing: Listing, mine: DataFrame, not_mine: DataFrame, extra: DataFrame
-) -> DataFrame:
+def _errors(lake: Lake, listing: Listing, rows: DataFrame, extra: DataFrame) -> DataFrame:
     """All that could not be read, in the columns of `source_errors`."""
     listed = lake.local_rows(
         ((error.source, error.member, None, error.kind, error.message) for error in listing.errors),
         "source string, member string, repo_id string, kind string, message string",
     )
-    read = mine.where("error IS NOT NULL").select(
+    read = rows.where("is_mine AND error IS NOT NULL").select(
         "source", "error.member", "repo_id", "error.kind", "error.message"
     )
-    others = not_mine.where("repo IS NOT NULL").select(
+    others = rows.where("NOT is_mine AND repo IS NOT NULL").select(
         "source",
         F.col("repo_name").alias("member"),
         F.lit(None).cast("string").alias("repo_id"),
@@ -542,9 +545,9 @@ def _errors(
         F.lit("duplicate_path").alias("kind"),
         F.lit("another file of the repository has this path and was taken").alias("message"),
     )
-    rows = listed.unionByName(read).unionByName(others).unionByName(doubles)
+    found = listed.unionByName(read).unionByName(others).unionByName(doubles)
     times = F.concat("message", F.lit(" ("), "times", F.lit(" times)"))
-    once = rows.groupBy("source", "member", "kind").agg(
+    once = found.groupBy("source", "member", "kind").agg(
         F.min("repo_id").alias("repo_id"),
         F.min("message").alias("message"),
         F.count("*").alias("times"),

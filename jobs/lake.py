@@ -158,6 +158,9 @@ class DeltaLake:
         buckets = sorted({repo_id[:2] for repo_id in repo_ids})
         if not buckets:
             return
+        if self.version(table) is None:
+            self.overwrite(table, rows)
+            return
         others = self.read(table).where(_in_buckets(buckets))
         touched = self.local_rows(((repo_id,) for repo_id in repo_ids), "repo_id string")
         rows = others.join(F.broadcast(touched), on="repo_id", how="left_anti").unionByName(

@@ -1,8 +1,8 @@
 """What does a license ask of those who use the file?    SPDX expression -> category
 
 The category of an id comes from ScanCode's LicenseDB (in the package license-expression) and the
-Blue Oak Council's list. OR is the best of its parts, AND the worst; an exception of a copyleft license
-makes it weak. An id that nobody rates is `other`: what is not known is not permission.
+Blue Oak Council's list. OR is the best of its parts, AND the worst; a known exception to a copyleft
+license makes it weak. An id that nobody rates is `other`: what is not known is not permission.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import functools
 import json
+import re
 from importlib import resources
 from typing import Any, Literal
 
@@ -29,11 +30,17 @@ _OF_SCANCODE = {
     "Copyleft Limited": "weak_copyleft",
     "Copyleft": "strong_copyleft",
 }
-# The copyleft works that LicenseDB files under another heading. Source: the licenses' own terms.
+# What LicenseDB files under a milder heading. Source: the licenses' own terms.
 _STRONGER = {
     "AGPL-3.0-only": "strong_copyleft",
     "AGPL-3.0-or-later": "strong_copyleft",
     "SSPL-1.0": "other",
+    "JSON": "other",
+    "CECILL-1.1": "strong_copyleft",
+    "CECILL-2.0": "strong_copyleft",
+    "CECILL-2.1": "strong_copyleft",
+    "RPL-1.1": "strong_copyleft",
+    "RPL-1.5": "strong_copyleft",
 }
 
 
@@ -72,7 +79,7 @@ def category(expression: str | None, rating: Rating = "either") -> str:
         return NONE
     try:
         parsed = _licensing().parse(expression)
-    except ExpressionError:
+    except (ExpressionError, ValueError, AttributeError, RecursionError):
         return "other"
     return CATEGORIES[_rank(parsed, rating)] if parsed is not None else NONE
 
@@ -85,10 +92,12 @@ def _rank(node: Any, rating: Rating) -> int:
         return max(_rank(part, rating) for part in node.args)
     if kind == "LicenseWithExceptionSymbol":
         base = _of_id(node.license_symbol.key, rating)
-        exception = _of_id(node.exception_symbol.key, rating)
+        exception = scancode_categories().get(node.exception_symbol.key.lower(), "other")
         if base == "strong_copyleft" and exception in ("permissive", "weak_copyleft"):
             base = "weak_copyleft"
         return CATEGORIES.index(base)
+    if getattr(node, "is_exception", False):  # an exception alone grants nothing
+        return CATEGORIES.index("other")
     return CATEGORIES.index(_of_id(node.key, rating))
 
 
@@ -112,31 +121,43 @@ def spdx_expression(text: str) -> str | None:
     licensing = _licensing()
     try:
         parsed = licensing.parse(text, validate=True)
-    except (ExpressionError, ValueError, AttributeError):
+    except (ExpressionError, ValueError, AttributeError, RecursionError):
         return None
     return str(parsed.render()) if parsed is not None else None
 
 
 def all_of(expressions: list[str]) -> str:
     """The AND of expressions: each part once, sorted. A term with OR keeps its brackets."""
-    return _joined(" AND ", expressions)
+    return _joined("AND", expressions)
 
 
 def any_of(expressions: list[str]) -> str:
     """The OR of expressions: each part once, sorted."""
-    return _joined(" OR ", expressions)
+    return _joined("OR", expressions)
+
+
+def parts_of(expression: str, operator: str = "AND") -> list[str]:
+    """The parts that `operator` joins at the top of an expression; itself where none does."""
+    parsed = _licensing().parse(expression)
+    nodes = parsed.args if type(parsed).__name__ == operator else [parsed]
+    return [str(node.render()) for node in nodes]
+
+
+def ids_of(expression: str) -> frozenset[str]:
+    """The license ids of an expression, without exceptions."""
+    return frozenset(
+        word
+        for phrase in re.split(r"[()]|\b(?:AND|OR)\b", expression)
+        for word in phrase.partition(" WITH ")[0].split()
+    )
 
 
 def _joined(operator: str, expressions: list[str]) -> str:
-    licensing = _licensing()
-    kind = "AND" if operator == " AND " else "OR"
-    parts: set[str] = set()
-    for expression in expressions:
-        parsed = licensing.parse(expression)
-        nodes = parsed.args if type(parsed).__name__ == kind else [parsed]
-        for node in nodes:
-            text = str(node.render())
-            parts.add(f"({text})" if type(node).__name__ in ("AND", "OR") else text)
+    parts = {part for expression in expressions for part in parts_of(expression, operator)}
     if len(parts) == 1:
-        return parts.pop().removeprefix("(").removesuffix(")")
-    return operator.join(sorted(parts))
+        return parts.pop()
+    return f" {operator} ".join(sorted(f"({p})" if _is_compound(p) else p for p in parts))
+
+
+def _is_compound(expression: str) -> bool:
+    return " AND " in expression or " OR " in expression

@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
@@ -106,7 +107,7 @@ def _explain(lake: str, file: Row) -> Row:
 def _rows(lake: str, table: Table, *terms: tuple[str, str]) -> list[Row]:
     """Rows where each column has its value: files are skipped by statistics, then filtered."""
     try:
-        dataset = DeltaTable(f"{lake}/{table.name}").to_pyarrow_dataset()
+        dataset = _dataset(lake, table)
     except TableNotFoundError:
         if table is FILES:
             raise ConfigError(
@@ -120,6 +121,16 @@ def _rows(lake: str, table: Table, *terms: tuple[str, str]) -> list[Row]:
         found = found & term
     rows: list[Row] = dataset.to_table(filter=found).to_pylist()
     return rows
+
+
+def _dataset(lake: str, table: Table) -> ds.Dataset:
+    """The table's current files, read by Arrow's own file system.
+
+    deltalake's would call Python from Arrow's threads, which aborts a process that ends meanwhile.
+    """
+    found = DeltaTable(f"{lake}/{table.name}")
+    schema = pa.schema(found.schema().to_arrow())
+    return ds.dataset(found.file_uris(), schema=schema, format="parquet")
 
 
 def _one(rows: list[Row]) -> Row:
@@ -139,7 +150,7 @@ def _no_such_file(lake: str, column: str, repo: str, path: str) -> str:
     errors = _rows(lake, SOURCE_ERRORS, ("member", repo))
     if errors:
         return f"{repo}: could not be read: {errors[0]['kind']}: {errors[0]['message']}"
-    names = DeltaTable(f"{lake}/{REPOS.name}").to_pyarrow_dataset().to_table(columns=["repo_name"])
+    names = _dataset(lake, REPOS).to_table(columns=["repo_name"])
     near = difflib.get_close_matches(repo, names.column("repo_name").to_pylist(), 3, 0.4)
     hint = f": did you mean {', '.join(near)}?" if near else ""
     return f"{repo}: expected a repository of the lake {lake}, found none of that name{hint}"

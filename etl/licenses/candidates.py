@@ -22,35 +22,65 @@ from etl.licenses.names import TEXT
 LICENSE_VERSION = 1
 
 MAX_TEXT_CHARS = 256 << 10  # of a license text; what lies beyond is not looked at
-MAX_FIELD_CHARS = MAX_TEXT_CHARS  # of a manifest's license field, which may hold a whole text
+MAX_MANIFEST_CHARS = 1 << 20  # a longer manifest is data and states nothing
+_ANY_LENGTH = ("metadata", "text")  # a description may follow, which is not looked at
 
 CANDIDATE = pa.struct(
     [("license_role", pa.string()), ("text_hash", pa.string()), ("text", pa.string())]
 )
 
+# All three see a line without runs of blanks, and none has two ways through one run: linear time.
 _DECORATION = re.compile(
-    r"^[ \t]*(?:(?://+|/\*+|\*+/|\*+|#+|;+|--+|<!--|-->|%+|\.\.|>|\|)[ \t]*)+|[ \t]*\*+/[ \t]*$"
+    r"^(?:(?://+|/\*+|\*+/|\*+|#+|;+|--+|<!--|-->|%+|\.\.|>|\|) ?)+| ?(?<!\*)\*+/$"
 )
 _COPYRIGHT = re.compile(  # a year or a sign is what tells a notice from a sentence about notices
     r"^\W*(?:(?:portions\W+)?copyright\b.{0,60}\b(?:19|20)\d\d\b|\(c\)\s*(?:19|20)\d\d\b|©"
     r"|(?:portions\W+)?copyright\s*(?:\(c\)|©)|all rights reserved\W*$)",
     re.IGNORECASE,
 )
-_MEANS_SOMETHING = re.compile(r"licen[cs]|permi|grant|redistribut|warrant|gpl\b", re.IGNORECASE)
-_EMAIL = re.compile(r"<?[\w.+-]+@[\w-]+(?:\.[\w-]+)+>?")
-_MARKUP = re.compile(r"</?(?:p|br|pre|html|body|head|title|div|span|b|i|em|strong|center|h\d|ul|ol|li|a|tt|code|blockquote)\b[^>]{0,200}>", re.IGNORECASE)  # fmt: skip
+_MEANS_SOMETHING = re.compile(  # more than who holds the copyright: such a line stays
+    r"licen[cs]|permi|grant|redistribut|distribut|warrant|gpl\b|\bus(?:e[ds]?|ing|age)\b|commercial"
+    r"|forbid|prohibit|\bmay\b|\bmust\b|\bshall\b|\bnot?\b|\bcop(?:y|ies|ied|ying)\b|modif|patent"
+    r"|provided|subject|terms|condition|spdx|\bunder\b|public domain|confidential|proprietary"
+    r"|\bare\b|\bis\b|deriv|based on",
+    re.IGNORECASE,
+)
+_RESERVED = re.compile(r"all rights reserved", re.IGNORECASE)
+_EMAIL = re.compile(r"<?(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.)+[\w-]{1,63}>?")
+# Addresses that are words of a license, in lower case. Source: the texts of SPDX's license list.
+_ADDRESSES = """
+    apache@apache.org bram@vim.org eay@cryptsoft.com foundation@openldap.org freetype@nongnu.org
+    freetype-devel@nongnu.org group@php.net jseward@acm.org jseward@bzip.org license@saxpath.org
+    license@sendmail.com license@zend.com maintainer@vim.org openssl-core@openssl.org
+    pm@saxpath.org qhull_bug@qhull.org site-policy@w3.org tjh@cryptsoft.com vocal@vovida.org
+"""
+_OF_LICENSES = frozenset(_ADDRESSES.split())
+_MARKUP = re.compile(
+    r"</?(?:p|br|pre|html|body|head|title|div|span|b|i|em|strong|center|h\d|ul|ol|li|a|tt|code"
+    r"|blockquote)\b[^<>]{0,200}>",
+    re.IGNORECASE,
+)
 
 
 def extract(role: str, text: str) -> tuple[str | None, str | None]:
     """Hash (of role and text) and text; two times None where the file states nothing."""
     if role == TEXT:
-        stated = normalised(text)
+        stated = _stated_text(text)
     else:
-        fields = {key: value for key, value in _FIELDS[role](text).items() if value}
+        bounded = text if role in _ANY_LENGTH else text[: MAX_MANIFEST_CHARS + 1]
+        found = {} if len(bounded) > MAX_MANIFEST_CHARS else _FIELDS[role](text)
+        fields = {key: value for key, value in found.items() if value}
         stated = json.dumps(fields, sort_keys=True, ensure_ascii=False) if fields else ""
     if not stated:
         return None, None
     return hashlib.sha256(f"{role}\n{stated}".encode("utf-8", "replace")).hexdigest(), stated
+
+
+def _stated_text(text: str) -> str:
+    stated = normalised(text)
+    if not stated and _RESERVED.search(text[:MAX_TEXT_CHARS]):
+        return "All rights reserved."  # a copyright line that says so is a statement
+    return stated
 
 
 def normalised(text: str) -> str:
@@ -61,11 +91,15 @@ def normalised(text: str) -> str:
     """
     lines = []
     for line in text[:MAX_TEXT_CHARS].splitlines():
-        bare = _DECORATION.sub("", _MARKUP.sub(" ", line))
+        bare = _DECORATION.sub("", " ".join(_MARKUP.sub(" ", line).split()))
         if _COPYRIGHT.match(bare) and not _MEANS_SOMETHING.search(bare):
             continue
-        lines.append(" ".join(_EMAIL.sub("", bare).split()))
+        lines.append(" ".join(_EMAIL.sub(_kept_address, bare).split()))
     return "\n".join(line for line in lines if line.strip("-=*_~ "))
+
+
+def _kept_address(match: re.Match[str]) -> str:
+    return match[0] if match[0].strip("<>").lower() in _OF_LICENSES else ""
 
 
 def license_candidates(content: pa.Array, roles: pa.ListArray) -> pa.ListArray:
@@ -85,18 +119,23 @@ def license_candidates(content: pa.Array, roles: pa.ListArray) -> pa.ListArray:
 def _fields(
     expression: Any = None, license_: Any = None, classifiers: Any = None
 ) -> dict[str, Any]:
-    found = [value for value in classifiers or [] if str(value).startswith("License ::")]
+    """What is not a string is not a statement; a whole text is kept as a license file's is."""
+    if isinstance(license_, str) and "\n" in license_.strip():
+        license_ = _stated_text(license_)
+    listed = classifiers if isinstance(classifiers, list) else []
     return {
         "expression": expression if isinstance(expression, str) else None,
-        "license": license_[:MAX_FIELD_CHARS] if isinstance(license_, str) else None,
-        "classifiers": sorted({str(value) for value in found}),
+        "license": license_ if isinstance(license_, str) else None,
+        "classifiers": sorted(
+            {value for value in listed if isinstance(value, str) and value.startswith("License ::")}
+        ),
     }
 
 
 def _toml(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # TOMLDecodeError, or a number that Python refuses
         return {}
 
 
@@ -110,14 +149,16 @@ def _pyproject(text: str) -> dict[str, Any]:
     values = _toml(text)
     project, poetry = _section(values, "project"), _section(values, "tool", "poetry")
     stated = project.get("license")
-    if isinstance(stated, dict):  # {text = ...}; {file = ...} is the file itself
-        return _fields(None, stated.get("text"), project.get("classifiers"))
     classifiers = project.get("classifiers") or poetry.get("classifiers")
+    if isinstance(stated, dict):  # {text = ...}; {file = ...} is the file itself
+        return _fields(None, stated.get("text"), classifiers)
     return _fields(stated, poetry.get("license"), classifiers)
 
 
 def _cargo(text: str) -> dict[str, Any]:
-    stated = _section(_toml(text), "package").get("license")
+    values = _toml(text)
+    own = _section(values, "package").get("license")
+    stated = own or _section(values, "workspace", "package").get("license")
     # Before SPDX, crates wrote a slash for "or".
     return _fields(stated.replace("/", " OR ") if isinstance(stated, str) else None)
 
@@ -157,19 +198,20 @@ def _package_json(text: str) -> dict[str, Any]:
 
 def _metadata(text: str) -> dict[str, Any]:
     head = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
-    values: dict[str, list[str]] = {}
+    values: dict[str, list[Any]] = {}
     name = ""
     for line in head.splitlines():
         if line[:1] in (" ", "\t") and name:
             values[name][-1] += "\n" + line.strip().removeprefix("|").strip()
         elif ":" in line:
             name, _, value = line.partition(":")
+            name = name.strip().lower()
             values.setdefault(name, []).append(value.strip())
-    stated = values.get("License", [""])[0]
+    stated = values.get("license", [""])[0][:MAX_TEXT_CHARS]
     return _fields(
-        values.get("License-Expression", [None])[0],
+        values.get("license-expression", [None])[0],
         None if stated == "UNKNOWN" else stated,
-        values.get("Classifier"),
+        values.get("classifier"),
     )
 
 
@@ -203,7 +245,9 @@ def _pom(text: str) -> dict[str, Any]:
     return {"names": sorted({name.strip() for name in names if name.strip()})}
 
 
-_GEM_LICENSE = re.compile(r"""\.licen[sc]es?\s*=\s*(\[[^\]]*\]|%w\[[^\]]*\]|['"][^'"\n]*['"])""")
+_GEM_LICENSE = re.compile(
+    r"""\.licen[sc]es?\s*=\s*(\[[^\]]{0,500}\]|%w[\[(][^\])]{0,500}[\])]|['"][^'"\n]{0,200}['"])"""
+)
 
 
 def _gemspec(text: str) -> dict[str, Any]:
@@ -211,12 +255,11 @@ def _gemspec(text: str) -> dict[str, Any]:
     if not found:
         return {}
     value = found[1]
-    names = (
-        value[3:-1].split() if value.startswith("%w") else re.findall(r"['\"]([^'\"]+)['\"]", value)
-    )
-    return _fields(
-        " OR ".join(f"({name})" for name in names) if len(names) > 1 else (names or [None])[0]
-    )
+    is_words = value.startswith("%w")
+    names = value[3:-1].split() if is_words else re.findall(r"['\"]([^'\"]+)['\"]", value)
+    if len(names) > 1:
+        return _fields(" OR ".join(f"({name})" for name in names))
+    return _fields(names[0] if names else None)
 
 
 _FIELDS: dict[str, Callable[[str], dict[str, Any]]] = {

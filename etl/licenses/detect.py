@@ -1,8 +1,8 @@
 """Which license does a stated text mean?    role, text -> SPDX expression, score
 
 License texts by licenseclassifier (google/licensecheck's method); tags, notices and names by
-`naming`. Several licenses in one text all apply, unless the text says that one may choose. A license
-text that nobody knows is `LicenseRef-unknown`, and so are terms beside a known text: they are not
+`naming`. Several licenses in one text all apply, unless the text says that one may choose. A text
+that nobody knows is `LicenseRef-unknown`, and so are terms beside a known text: they are not
 permission.
 """
 
@@ -116,11 +116,12 @@ _TERMS = re.compile(
 )
 _RESTRICTION = re.compile(  # one of these beside a known text takes from what it grants
     r"(?<!commercial and )(?<!commercial or )non[- ]?commercial"
-    r"|(?<!free for )(?<!any )commercial (?:use|purpose)"
+    r"|(?<!free for )(?<!any )(?<!non-)(?<!non )commercial (?:use|purpose)"
     r"|not be used (?!(?:in|for|to|as)\b[^.]{0,30}(?:advertis|endorse|promot))"
     r"|(?:is|are) (?:not permitted|prohibited|forbidden)"
     r"|(?:personal|internal|academic|educational|evaluation) (?:use|purpose)"
-    r"|(?:may|must|shall) not (?:be )?(?:use|sell|sold|redistribut|distribut|cop[iy]|modif|sublicens)"
+    r"|(?:may|must|shall) not (?:be )?(?:use|sell|sold|redistribut|distribut|cop[iy]|modif)"
+    r"(?![^.]{0,60}\bexcept)"
     r"|right to sell|proprietary and confidential|confidential and proprietary",
     re.IGNORECASE,
 )
@@ -219,7 +220,8 @@ def _with_exceptions(ids: list[str], text: str) -> list[str]:
     flat = " ".join(text.split()) if any("GPL" in name or "Apache" in name for name in ids) else ""
     for pattern, family, exception in _EXCEPTIONS:
         of_family = [name for name in ids if name.startswith(family)]
-        if len(of_family) == 1 and pattern.search(flat):
+        is_bundle = len(ids) > MAX_CHOICES and "GPL" not in family
+        if len(of_family) == 1 and not is_bundle and pattern.search(flat):
             ids = [f"{name} WITH {exception}" if name in of_family else name for name in ids]
     return ids
 

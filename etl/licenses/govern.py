@@ -18,9 +18,18 @@ from pyspark.sql import types as T
 
 from etl.config import Config
 from etl.licenses.candidates import LICENSE_VERSION
-from etl.licenses.categories import UNKNOWN, Rating, all_of, category
-from etl.licenses.detect import detect, detector_version, named
+from etl.licenses.categories import (
+    CATEGORIES,
+    UNKNOWN,
+    Rating,
+    all_of,
+    category,
+    ids_of,
+    parts_of,
+)
+from etl.licenses.detect import FAMILY_SCORE, detect, detector_version, named
 from etl.licenses.names import TEXT, governed_directory
+from etl.licenses.naming import is_within
 from etl.tables import LICENSE_TEXTS, LICENSES
 
 MAX_EVIDENCE = 20  # entries kept of one folder
@@ -159,7 +168,8 @@ class _Combiner:
         stated = sorted(
             row["stated"], key=lambda entry: (entry["license_role"] != TEXT, entry["path"])
         )
-        expression = combine([(entry["license_role"], entry["expression"]) for entry in stated])
+        exact = _without_families(stated)
+        expression = combine([(entry["license_role"], entry["expression"]) for entry in exact])
         evidence = [{**entry, "kind": entry["license_role"]} for entry in stated[:MAX_EVIDENCE]]
         return {
             "repo_id": row["repo_id"],
@@ -173,34 +183,50 @@ class _Combiner:
 def combine(stated: list[tuple[str, str]]) -> str:
     """What (role, expression) pairs of one folder say together.
 
-    A manifest's OR that names exactly the licenses of the texts is the choice they are offered
-    under. A manifest whose field nobody can read says nothing where a text speaks. All else applies
-    together.
+    A manifest says how texts apply: its OR that names all of them is the choice they are offered
+    under, its or-later widens the plain text of a version, and so does its exception. A manifest
+    whose field nobody can read says nothing where a text speaks. All else applies together.
     """
     texts = sorted({expression for role, expression in stated if role == TEXT})
     manifests = sorted({expression for role, expression in stated if role != TEXT})
     if texts:
         manifests = [expression for expression in manifests if expression != UNKNOWN]
-    for choice in manifests:
-        if " OR " in choice and _ids(choice) >= _ids(" AND ".join(texts)) and len(manifests) == 1:
-            return choice
-    parts = [*texts, *manifests]
-    expression = all_of(parts)
-    if len(_ids(expression)) > MAX_PARTS:  # bundles of hundreds: the worst of them decide
-        ranked = sorted(_ids(expression), key=lambda name: (-_badness(name), name))
-        return all_of(ranked[:MAX_PARTS])
+    if len(manifests) == 1:
+        texts = [text for text in texts if not _explains(manifests[0], text)]
+    expression = all_of([*texts, *manifests])
+    parts = parts_of(expression)
+    if len(parts) > MAX_PARTS:  # bundles of hundreds: the worst of them decide
+        worst = sorted(parts, key=lambda part: (-CATEGORIES.index(category(part)), part))
+        return all_of(worst[:MAX_PARTS])
     return expression
 
 
-def _badness(name: str) -> int:
-    from etl.licenses.categories import CATEGORIES
+def _explains(manifest: str, text: str) -> bool:
+    """The text is what the manifest offers, in the manifest's own words more exactly."""
+    offered = ids_of(manifest)
+    if all(name in offered or _widened(name) in offered for name in ids_of(text)):
+        is_choice = " OR " in manifest
+        has_exception = " WITH " in manifest and " WITH " not in text
+        return is_choice or has_exception or not ids_of(text) <= offered
+    # COPYING beside COPYING.LESSER: LGPL-3.0 is written as an addition to GPL-3.0.
+    is_lesser = {"LGPL-3.0-only", "LGPL-3.0-or-later"} & offered
+    return bool(is_lesser) and ids_of(text) <= {"GPL-3.0-only", "GPL-3.0-or-later", *is_lesser}
 
-    return CATEGORIES.index(category(name))
+
+def _widened(name: str) -> str:
+    return f"{name.removesuffix('-only')}-or-later" if name.endswith("-only") else name
 
 
-def _ids(expression: str) -> set[str]:
-    words = expression.replace("(", " ").replace(")", " ").split()
-    return set(words) - {"AND", "OR", "WITH"}
+def _without_families(stated: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """ "BSD" in a manifest beside a BSD text says no more than the text."""
+    texts = [entry["expression"] for entry in stated if entry["license_role"] == TEXT]
+    return [
+        entry
+        for entry in stated
+        if entry["license_role"] == TEXT
+        or entry["score"] != FAMILY_SCORE
+        or not any(is_within(entry["expression"], text) for text in texts)
+    ]
 
 
 def _folders(files: DataFrame) -> DataFrame:
@@ -210,7 +236,7 @@ def _folders(files: DataFrame) -> DataFrame:
 
 
 def _nearest(folders: DataFrame, governing: DataFrame) -> DataFrame:
-    """For each folder what the nearest one at or above it says: a row a folder and ancestor meets."""
+    """For each folder what the nearest one at or above it says: a row a folder and ancestor."""
     depths = F.sequence(F.lit(0), F.size(F.split("folder", "/")))
     ancestors = folders.select(
         "repo_id",

@@ -82,10 +82,13 @@ _NAMES = {
 }  # fmt: skip
 # Names of a family: beside a text of it they say nothing more.
 _FAMILIES = frozenset(
-    ("bsd", "gpl", "gnu gpl", "gnu general public", "lgpl", "gnu lgpl", "gnu lesser general public")
-    + ("gnu library or lesser general public", "agpl", "apache", "apache software", "mpl", "python")
-    + ("mozilla public", "eclipse public", "zope public", "academic free", "cddl", "cc0", "boost")
-)
+    {
+        "bsd", "gpl", "gnu gpl", "gnu general public", "lgpl", "gnu lgpl", "agpl", "apache",
+        "gnu lesser general public", "gnu library or lesser general public", "apache software",
+        "mpl", "mozilla public", "eclipse public", "zope public", "academic free", "cddl", "cc0",
+        "boost", "python",
+    }
+)  # fmt: skip
 _FILLER = re.compile(r"\b(?:the|licen[cs]e[ds]?|licensing|under|of)\b|[,;:()\"'_/-]+")
 _POINTER = re.compile(
     r"^\W*(?:see|look|read|refer|file)\b|^\W*(?:licen[cs]e|copying)(?:[-._]\w+)*\W*$", re.IGNORECASE
@@ -119,9 +122,7 @@ def is_family(stated: str) -> bool:
 
 def points_elsewhere(stated: str) -> bool:
     """ "SEE LICENSE IN x", "LICENSE.txt": says where the license is, not which."""
-    return (
-        len(stated) < 100 and _POINTER.search(stated) is not None and named(stated) == UNKNOWN
-    )
+    return len(stated) < 100 and _POINTER.search(stated) is not None and named(stated) == UNKNOWN
 
 
 def says_nothing(stated: str) -> bool:
@@ -144,7 +145,7 @@ def _one_name(text: str) -> str | None:
 
 
 def _joined_names(text: str) -> str | None:
-    """ "MIT or Apache 2.0": names that are no ids, joined by words. A list without a word is AND."""
+    """ "MIT or Apache 2.0": names that are no ids, joined by words. A bare list is an AND."""
     for operator in (r"\s+or\s+(?!later\b|newer\b|any\b)", r"\s+and\s+", r"\s*[,/&;|]\s*"):
         parts = re.split(operator, _without_brackets(text), flags=re.IGNORECASE)
         if len(parts) < 2 or any(part.count("(") != part.count(")") for part in parts):
@@ -177,13 +178,17 @@ def _without_brackets(text: str) -> str:
 # --- notices: a text that names its license and does not hold it
 
 _GNU = re.compile(
-    r"(?:GNU (?P<words>(?:Affero|Lesser|Library) )?General Public Licen[cs]e|\b(?P<letters>[AL]?)GPL)"
+    r"(?:GNU (?P<words>(?:Affero|Lesser|Library) )?General Public Licen[cs]e"
+    r"|\b(?P<letters>[AL]?)GPL)"
     r"(?:.{0,80}?version |[-\s,(]{0,3}v?(?:ersion )?)(?P<version>[123](?:\.\d)?)(?P<plus>\+)?"
     r"|GNU (?P<words_alone>(?:Affero|Lesser|Library) )?General Public Licen[cs]e"
     r"|\b(?P<letters_alone>[AL]?)GPL\b(?![- ]compatible)",
     re.IGNORECASE | re.DOTALL,
 )
-_LATER = re.compile(r"\bor\b.{0,40}?\b(?:later|newer|greater|higher)\b|-or-later|\bany later", re.IGNORECASE | re.DOTALL)  # fmt: skip
+_LATER = re.compile(
+    r"\bor\b.{0,40}?\b(?:later|newer|greater|higher)\b|-or-later|\bany later",
+    re.IGNORECASE | re.DOTALL,
+)
 _VERSIONS = {  # those that exist; the first is what a name without version means
     "GPL": ("1.0", "2.0", "3.0"),
     "LGPL": ("2.0", "2.1", "3.0"),

@@ -77,8 +77,16 @@ class DeltaLake:
         return self._rows(table, found)
 
     def read_source(self, kind: str, path: str) -> DataFrame:
+        """Raises ConfigError for a path where nothing is."""
         reader = self.spark.read
-        return reader.json(path) if kind == "jsonl" else reader.format(kind).load(path)
+        try:
+            return reader.json(path) if kind == "jsonl" else reader.format(kind).load(path)
+        except AnalysisException as error:
+            if (error.getErrorClass() or "") not in MISSING:
+                raise
+            raise ConfigError(
+                f"ingest.sources: {kind}: expected data at {path}, found nothing: check the path"
+            ) from None
 
     def exists(self, table: Table) -> bool:
         return self.version(table) is not None or (

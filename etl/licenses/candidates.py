@@ -22,7 +22,7 @@ from etl.licenses.names import TEXT
 LICENSE_VERSION = 1
 
 MAX_TEXT_CHARS = 256 << 10  # of a license text; what lies beyond is not looked at
-MAX_MANIFEST_CHARS = 1 << 20  # a longer manifest is data and states nothing
+MAX_MANIFEST_CHARS = 1 << 18  # a longer manifest is data and states nothing
 _ANY_LENGTH = ("metadata", "text")  # a description may follow, which is not looked at
 
 CANDIDATE = pa.struct(
@@ -201,8 +201,9 @@ def _metadata(text: str) -> dict[str, Any]:
     values: dict[str, list[Any]] = {}
     name = ""
     for line in head.splitlines():
-        if line[:1] in (" ", "\t") and name:
-            values[name][-1] += "\n" + line.strip().removeprefix("|").strip()
+        if line[:1] in (" ", "\t"):
+            if name:
+                values[name][-1] += "\n" + line.strip().removeprefix("|").strip()
         elif ":" in line:
             name, _, value = line.partition(":")
             name = name.strip().lower()

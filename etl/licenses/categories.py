@@ -41,6 +41,23 @@ _STRONGER = {
     "CECILL-2.1": "strong_copyleft",
     "RPL-1.1": "strong_copyleft",
     "RPL-1.5": "strong_copyleft",
+    "OFL-1.0": "weak_copyleft",
+    "OFL-1.0-RFN": "weak_copyleft",
+    "OFL-1.0-no-RFN": "weak_copyleft",
+}
+
+
+# What license-expression raises for a string that is none: "()" is an IndexError there.
+_REFUSED = (ExpressionError, ValueError, AttributeError, LookupError, TypeError, RecursionError)
+
+_FORMER = {  # former ids that hold an exception; the library leaves them as they are
+    "GPL-2.0-with-autoconf-exception": "GPL-2.0-only WITH Autoconf-exception-2.0",
+    "GPL-2.0-with-bison-exception": "GPL-2.0-only WITH Bison-exception-2.2",
+    "GPL-2.0-with-classpath-exception": "GPL-2.0-only WITH Classpath-exception-2.0",
+    "GPL-2.0-with-font-exception": "GPL-2.0-only WITH Font-exception-2.0",
+    "GPL-2.0-with-GCC-exception": "GPL-2.0-only WITH GCC-exception-2.0",
+    "GPL-3.0-with-autoconf-exception": "GPL-3.0-only WITH Autoconf-exception-3.0",
+    "GPL-3.0-with-GCC-exception": "GPL-3.0-only WITH GCC-exception-3.1",
 }
 
 
@@ -79,7 +96,7 @@ def category(expression: str | None, rating: Rating = "either") -> str:
         return NONE
     try:
         parsed = _licensing().parse(expression)
-    except (ExpressionError, ValueError, AttributeError, RecursionError):
+    except _REFUSED:
         return "other"
     return CATEGORIES[_rank(parsed, rating)] if parsed is not None else NONE
 
@@ -121,9 +138,14 @@ def spdx_expression(text: str) -> str | None:
     licensing = _licensing()
     try:
         parsed = licensing.parse(text, validate=True)
-    except (ExpressionError, ValueError, AttributeError, RecursionError):
+    except _REFUSED:
         return None
-    return str(parsed.render()) if parsed is not None else None
+    if parsed is None:
+        return None
+    rendered = str(parsed.render())
+    for former, present in _FORMER.items():
+        rendered = re.sub(rf"\b{re.escape(former)}(?![\w.-])", present, rendered)
+    return rendered
 
 
 def all_of(expressions: list[str]) -> str:

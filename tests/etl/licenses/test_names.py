@@ -44,7 +44,7 @@ STATES = [  # path, role, folder that it governs
     ("a-1.0.dist-info/LICENSE", "text", ""),
     ("a-1.0.dist-info/licenses/LICENSE", "text", ""),
     ("a-1.0.dist-info/licenses/vendor/b/LICENSE", "text", ""),
-    ("lib/a-1.0.dist-info/licenses/AUTHORS.terms", "text", "lib"),
+    ("lib/a-1.0.dist-info/licenses/libb.terms", "text", "lib"),
     ("pyproject.toml", "pyproject", ""),
     ("packages/a/package.json", "package_json", "packages/a"),
     ("packages/license/package.json", "package_json", "packages/license"),

@@ -18,12 +18,11 @@ from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from etl.config import Config
-from etl.errors import ConfigError
 from etl.licenses import license_role
 from etl.sources import reader_for
 from etl.sources.config import Limits, SourceConfig

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 SCHEMA_PROPERTY = "stackmill.schemaVersion"
 
+COMPLETE = ".complete"  # written last into the folder of an export
+
 MISSING = {  # error classes of a table that is not there
     "DELTA_MISSING_DELTA_TABLE",
     "DELTA_TABLE_NOT_FOUND",
@@ -257,11 +259,17 @@ class DeltaLake:
         self.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(num_rows))
 
     def export(self, rows: DataFrame, path: str) -> None:
-        rows.write.mode("overwrite").parquet(absolute(path))
+        """Without Spark's own marker: `datasets` would take it for a data file."""
+        path = absolute(path)
+        writer = rows.write.mode("overwrite")
+        writer.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false").parquet(path)
+        files = self._files(f"{path}/{COMPLETE}")
+        if files is not None:
+            files[0].create(files[1], True).close()
 
     def is_complete(self, path: str) -> bool:
-        """Spark writes the marker last. Over Spark Connect nothing can be seen: export again."""
-        files = self._files(f"{absolute(path)}/_SUCCESS")
+        """Over Spark Connect nothing can be seen: export again."""
+        files = self._files(f"{absolute(path)}/{COMPLETE}")
         return files is not None and bool(files[0].exists(files[1]))
 
     def _files(self, path: str) -> tuple[Any, Any] | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,8 +40,31 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session.stop()
 
 
-@pytest.fixture()
+@pytest.fixture
 def lake(spark: SparkSession, tmp_path: Path) -> DeltaLake:
     from jobs.lake import DeltaLake
 
     return DeltaLake(spark, str(tmp_path / "lake"))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The distribution as a cluster would get it, built from a copy of what git would commit."""
+    root = Path(__file__).parents[1]
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    copy = tmp_path_factory.mktemp("tree")
+    for name in filter(None, listed.stdout.split("\0")):
+        if (root / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, copy / name)
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index",
+         "--no-build-isolation", "--wheel-dir", str(folder), str(copy)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (built,) = folder.glob("stackmill-*.whl")
+    return built

@@ -97,19 +97,6 @@ def test_no_tracked_file_is_large() -> None:
     assert not [path for path in tracked_files() if path.stat().st_size > 5_000_000]
 
 
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built without isolation and without an index: as a cluster would get it."""
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index",
-         "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    (built,) = folder.glob("stackmill-*.whl")
-    return built
-
-
 def test_the_wheel_holds_the_tree(wheel: Path) -> None:
     """Every module and data file of the packages, and nothing else."""
     with zipfile.ZipFile(wheel) as archive:

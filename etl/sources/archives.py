@@ -1,25 +1,34 @@
 """Reader of `archives`: sdists, wheels, crates, npm packages, zips; each archive is a repository.
 
-Read as streams, nothing is unpacked to disk. What is unsafe in an archive (a path that leaves it, a
-link, a device, more bytes than the limits allow) is named and passed over; what comes before a
-corrupt place is used.
+Read as streams (`etl.sources.members`), nothing is unpacked to disk. What is unsafe in an archive
+(a path that leaves it, a link, a device, more bytes than the limits allow) is named and passed
+over; what comes before a corrupt place is used.
 """
 
 from __future__ import annotations
 
-import lzma
 import os
 import re
-import stat
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from typing import IO, NamedTuple
+from collections.abc import Iterator
 
 from etl.sources.config import Limits, SourceConfig, require_folder
 from etl.sources.decode import make_file, make_name, text_path
-from etl.sources.metadata import Package, core_metadata, npm_metadata
+from etl.sources.members import (
+    CORRUPT,
+    TAR_SUFFIXES,
+    ZIP_SUFFIXES,
+    Member,
+    Unsafe,
+    is_zip,
+    members,
+)
+from etl.sources.metadata import (
+    MAX_BYTES,
+    Package,
+    core_metadata,
+    crate_metadata,
+    npm_metadata,
+)
 from etl.sources.records import (
     LINK,
     OVERSIZE,
@@ -31,35 +40,31 @@ from etl.sources.records import (
     Unit,
 )
 
-TAR_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar", ".crate")
-ZIP_SUFFIXES = (".zip", ".whl")
-CORRUPT = (
-    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError,
-    NotImplementedError, RuntimeError, ValueError,
-)  # fmt: skip
-
-
-class Member(NamedTuple):
-    """A member of an archive; `read(n)` gives at most n bytes of it."""
-
-    path: bytes
-    size_bytes: int
-    kind: str  # file, link, device or folder
-    read: Callable[[int], bytes]
-
-
-class Unsafe(Exception):
-    """The rest of the archive must not be read. Holds the error's kind and message."""
+OTHER_SUFFIXES = (".7z", ".rar", ".zst", ".tzst", ".lz", ".lz4", ".tar.z", ".gem")
+MAX_PATH_BYTES = 4096
+MANIFESTS = (  # at the top of an archive: pattern of the path, of the archive's name, reader
+    (re.compile(rb"[^/]+/PKG-INFO"), (".tar.gz", ".tgz", ".tar.bz2", ".zip"), core_metadata),
+    (re.compile(rb"[^/]+\.dist-info/METADATA"), (".whl", ".zip"), core_metadata),
+    (re.compile(rb"package/package\.json"), (".tgz",), npm_metadata),
+    (re.compile(rb"[^/]+/Cargo\.toml"), (".crate",), crate_metadata),
+)
 
 
 def list_units(source: SourceConfig) -> Iterator[Unit | ErrorRecord]:
-    """One unit an archive in the folder, in the order of names; or the one file that is named."""
-    root = require_folder(source)
+    """One unit an archive in the folder, in the order of names; or the one file that is named.
+
+    Raises: ConfigError for a source that is missing or unreadable.
+    """
+    root = require_folder(source, or_file=True)
     paths = [root] if root.is_file() else sorted(path for path in root.iterdir() if path.is_file())
     found = False
     for path in paths:
-        stem = _stem(path.name)
+        shown = text_path(os.fsencode(path.name))[0]
+        stem = _stem(shown)
         if stem is None:
+            if shown.lower().endswith(OTHER_SUFFIXES):
+                message = f"expected {_suffixes()}, found an archive of another kind"
+                yield ErrorRecord(source.location, shown, "unsupported_archive", message)
             continue
         found = True
         info = path.stat()
@@ -74,19 +79,18 @@ def list_units(source: SourceConfig) -> Iterator[Unit | ErrorRecord]:
             size_bytes=info.st_size * 5,  # source text compresses to about a fifth
         )
     if not found:
-        message = f"expected files {', '.join(TAR_SUFFIXES + ZIP_SUFFIXES)}, found none"
+        message = f"expected files {_suffixes()}, found none"
         yield ErrorRecord(source.location, "", "empty_source", message)
 
 
 def read_unit(unit: Unit, limits: Limits) -> Iterator[Record]:
-    """The repository, then its files in the archive's order, each path once."""
-    try:
-        package = _package(unit, limits)
-    except CORRUPT as error:
-        yield ErrorRecord(unit.source, unit.name, "corrupt_archive", _broken(error))
-        return
+    """The repository, then its files in the archive's order, each path once.
+
+    An archive of which nothing can be read is an error row alone.
+    """
+    package = _package(unit, limits)
     version = re.search(r"-(\d[^-]*)(?:-|$)", unit.name)
-    yield RepoRecord(
+    repo = RepoRecord(
         unit.repo_id,
         unit.name,
         unit.host,
@@ -95,144 +99,94 @@ def read_unit(unit: Unit, limits: Limits) -> Iterator[Record]:
         host_license=package.license,
         people=package.people,
     )
+    is_open, problem = False, None
     try:
-        yield from _files(unit, limits)
+        for record in _files(unit, limits):
+            if not is_open:
+                is_open = True
+                yield repo
+            yield record
     except Unsafe as unsafe:
-        kind, message = unsafe.args
-        yield ErrorRecord(unit.source, unit.name, kind, message)
+        problem = unsafe.args
     except CORRUPT as error:
-        yield ErrorRecord(unit.source, unit.name, "corrupt_archive", _broken(error))
+        # The kind of damage; never what the archive holds.
+        found = f"found one that cannot be read ({type(error).__name__})"
+        problem = ("corrupt_archive", f"expected a whole archive, {found}")
+    if not is_open:
+        if problem is None:
+            problem = ("empty_archive", "expected files, found an archive without any")
+        if problem[0] != "corrupt_archive":
+            yield repo
+    if problem is not None:
+        yield ErrorRecord(unit.source, unit.name, *problem)
 
 
 def _files(unit: Unit, limits: Limits) -> Iterator[Record]:
     seen: set[bytes] = set()
-    top = _Top(unit.name)
-    for member in _members(unit, limits):
+    tops = {_plain(unit.name.encode())}
+    if unit.location.lower().endswith(".tgz"):
+        tops.add(b"package")  # npm's
+    for member in members(unit.location, limits):
         if member.kind == "folder":
             continue
-        shown = text_path(member.path)[0]
-        if not _is_inside(member.path):
-            message = "a path that leaves the archive was passed over"
-            yield ErrorRecord(unit.source, f"{unit.name}/{shown}", "path_traversal", message)
-            continue
-        path = top.strip(os.path.normpath(member.path))
-        if path in seen:
-            message = "a second member of this path was passed over"
-            yield ErrorRecord(unit.source, f"{unit.name}/{shown}", "duplicate_member", message)
-            continue
-        seen.add(path)
-        yield from _file(unit, member, path, limits)
+        path = _strip(os.path.normpath(member.path), tops)
+        kind, message = "", ""
+        if len(member.path) > MAX_PATH_BYTES:
+            kind, message = "long_path", f"a path of over {MAX_PATH_BYTES} bytes was passed over"
+        elif not _is_inside(member.path):
+            kind, message = "path_traversal", "a path that leaves the archive was passed over"
+        elif path in seen:
+            kind, message = "duplicate_member", "a second member of this path was passed over"
+        if kind:
+            yield ErrorRecord(unit.source, _shown(unit, member.path), kind, message)
+        else:
+            seen.add(path)
+            yield from _file(unit, member, path, limits)
 
 
 def _file(
     unit: Unit, member: Member, path: bytes, limits: Limits
 ) -> Iterator[FileRecord | ErrorRecord]:
-    if member.kind in ("link", "device"):
+    if member.kind != "file":
         yield make_name(path, 0, LINK)
     elif member.size_bytes > limits.max_file_bytes:
         yield make_name(path, member.size_bytes, OVERSIZE)
     else:
         try:
             raw = member.read(limits.max_file_bytes + 1)
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        except CORRUPT as error:
             # Of one member of a zip; in a stream (tar) what follows cannot be found either.
-            if not _is_zip(unit.location):
+            if not is_zip(unit.location):
                 raise
             yield make_name(path, member.size_bytes, UNREADABLE)
-            member_name = f"{unit.name}/{text_path(path)[0]}"
-            yield ErrorRecord(unit.source, member_name, "corrupt_member", _broken(error))
+            message = f"expected a whole member, found a broken one ({type(error).__name__})"
+            yield ErrorRecord(unit.source, _shown(unit, path), "corrupt_member", message)
             return
         is_over = len(raw) > limits.max_file_bytes
         yield make_name(path, len(raw), OVERSIZE) if is_over else make_file(path, raw)
 
 
-def _members(unit: Unit, limits: Limits) -> Iterator[Member]:
-    """Members within the limits. Raises Unsafe beyond them: an archive can be a bomb."""
-    compressed = max(1, os.path.getsize(unit.location))
-    allowed = min(limits.max_archive_bytes, max(1 << 20, compressed * limits.max_ratio))
-    num_members, total = 0, 0
-    reader = _zip_members if _is_zip(unit.location) else _tar_members
-    for member in reader(unit.location):
-        num_members += 1
-        total += member.size_bytes
-        if num_members > limits.max_members:
-            raise Unsafe("too_many_members", f"more than {limits.max_members} members")
-        if total > allowed:
-            message = (
-                f"more than {allowed} bytes unpacked from {compressed}: the rest was not read; "
-                "raise ingest.limits if the archive can be trusted"
-            )
-            raise Unsafe("archive_bomb", message)
-        yield member
-
-
-def _tar_members(location: str) -> Iterator[Member]:
-    mode = "r|*" if not location.endswith(".crate") else "r|gz"
-    with tarfile.open(location, mode, errorlevel=1) as archive:  # type: ignore[call-overload]
-        for info in archive:
-            kind = (
-                "file" if info.isreg() else "folder" if info.isdir()
-                else "link" if info.issym() or info.islnk() else "device"
-            )  # fmt: skip
-            path = info.name.encode("utf-8", "surrogateescape")
-            stream = archive.extractfile(info) if info.isreg() else None
-            yield Member(path, info.size, kind, _reader(stream, info.size))
-
-
-def _reader(stream: IO[bytes] | None, size_bytes: int) -> Callable[[int], bytes]:
-    def read(limit: int) -> bytes:
-        raw = stream.read(limit) if stream is not None else b""
-        if len(raw) < min(limit, size_bytes):
-            raise EOFError("the archive ends inside a member")
-        return raw
-
-    return read
-
-
-def _zip_members(location: str) -> Iterator[Member]:
-    with zipfile.ZipFile(location) as archive:
-        for info in archive.infolist():
-            mode = info.external_attr >> 16
-            kind = "folder" if info.is_dir() else "link" if stat.S_ISLNK(mode) else "file"
-            is_utf8 = bool(info.flag_bits & 0x800)
-            path = info.filename.encode("utf-8" if is_utf8 else "cp437", "replace")
-
-            def read(limit: int, info: zipfile.ZipInfo = info) -> bytes:
-                with archive.open(info) as stream:  # its size field may lie: read to the limit
-                    return stream.read(limit)
-
-            yield Member(path, info.file_size, kind, read)
-
-
 def _package(unit: Unit, limits: Limits) -> Package:
-    """From PKG-INFO, METADATA or package.json at the top, if it comes within the first members."""
-    if unit.location.endswith((".whl", ".zip")):
-        with zipfile.ZipFile(unit.location) as archive:
-            for name in archive.namelist():
-                if re.fullmatch(r"[^/]+(\.dist-info/METADATA|/PKG-INFO)", name):
-                    return core_metadata(archive.read(name))
+    """From the manifest at the top. What is wrong with the archive is told when it is read."""
+    name = unit.location.lower()
+    wanted = [(path, parse) for path, suffixes, parse in MANIFESTS if name.endswith(suffixes)]
+    if not wanted:
         return Package()
-    for number, member in enumerate(_tar_members(unit.location)):
-        name = member.path.decode("utf-8", "replace")
-        if member.kind == "file" and member.size_bytes <= limits.max_file_bytes:
-            if re.fullmatch(r"(\./)?[^/]+/PKG-INFO", name):
-                return core_metadata(member.read(member.size_bytes))
-            if re.fullmatch(r"(\./)?package/package\.json", name):
-                return npm_metadata(member.read(member.size_bytes))
-        if number >= limits.max_members:
-            break
+    try:
+        for member in members(unit.location, limits):
+            path = member.path.removeprefix(b"./")
+            for pattern, parse in wanted:
+                if member.kind == "file" and pattern.fullmatch(path):
+                    return parse(member.read(MAX_BYTES))
+    except (Unsafe, *CORRUPT):
+        pass
     return Package()
 
 
-class _Top:
-    """Strips the leading folder that packers add: the archive's stem, or npm's `package`."""
-
-    def __init__(self, stem: str) -> None:
-        self.names = {_plain(stem.encode()), b"package"}
-
-    def strip(self, path: bytes) -> bytes:
-        first, slash, rest = path.partition(b"/")
-        return rest if slash and rest and _plain(first) in self.names else path
+def _strip(path: bytes, tops: set[bytes]) -> bytes:
+    """Without the leading folder that packers add: the archive's stem, or npm's `package`."""
+    first, slash, rest = path.partition(b"/")
+    return rest if slash and rest and _plain(first) in tops else path
 
 
 def _plain(name: bytes) -> bytes:
@@ -252,17 +206,16 @@ def _is_inside(path: bytes) -> bool:
     )
 
 
-def _is_zip(location: str) -> bool:
-    return location.endswith(ZIP_SUFFIXES)
+def _shown(unit: Unit, path: bytes) -> str:
+    return f"{unit.name}/{text_path(path[:MAX_PATH_BYTES].replace(b'\0', b'?'))[0]}"
+
+
+def _suffixes() -> str:
+    return ", ".join(TAR_SUFFIXES + ZIP_SUFFIXES)
 
 
 def _stem(name: str) -> str | None:
     for suffix in TAR_SUFFIXES + ZIP_SUFFIXES:
-        if name.endswith(suffix) and len(name) > len(suffix):
-            return name.removesuffix(suffix)
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
     return None
-
-
-def _broken(error: BaseException) -> str:
-    """The kind of damage; never what the archive holds."""
-    return f"expected a whole archive, found one that cannot be read ({type(error).__name__})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -12,6 +13,7 @@ from etl.config import Config
 from etl.errors import ConfigError
 from etl.sources.records import MAX_TEXT_BYTES
 
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # s3://, abfss://, dbfs:/
 Kind = Literal["tree", "site-packages", "git", "archives", "parquet", "jsonl", "delta"]
 
 
@@ -20,6 +22,7 @@ class Limits(Config):
 
     max_file_bytes: int = Field(default=MAX_TEXT_BYTES, ge=1, description="raw bytes of one file")
     max_members: int = Field(default=200_000, ge=1, description="members of one archive")
+    max_files: int = Field(default=5_000_000, ge=1, description="files of one git repository")
     max_archive_bytes: int = Field(
         default=4 << 30, ge=1, description="uncompressed bytes of one archive, over all members"
     )
@@ -46,7 +49,7 @@ class SourceConfig(Config):
     @property
     def location(self) -> str:
         """The place as it is written into the tables: absolute."""
-        if ":" in self.path.split("/")[0]:
+        if URL.match(self.path):
             return self.path
         return os.path.abspath(self.path)
 
@@ -62,17 +65,27 @@ def parse_source(text: str) -> SourceConfig:
     return SourceConfig(kind=kind, path=path)  # type: ignore[arg-type]
 
 
-def require_folder(source: SourceConfig) -> Path:
-    """The folder of a source. Raises ConfigError where it is missing or cannot be listed."""
+def require_folder(source: SourceConfig, or_file: bool = False) -> Path:
+    """The folder (`or_file`) of a source. Raises ConfigError where it is missing or unreadable."""
     path = Path(source.location)
-    if not path.exists():
+    expected = "a folder or a file" if or_file else "a folder"
+    where = f"ingest.sources: {source.kind}: expected {expected} at {path}"
+    try:
+        if not os.path.lexists(path):
+            raise ConfigError(
+                f"{where}, found nothing: check the path (it is relative to where the job is started)"
+            )
+        if or_file and path.is_file():
+            path.open("rb").close()
+        else:
+            os.scandir(path).close()
+    except NotADirectoryError as error:
         raise ConfigError(
-            f"ingest.sources: {source.kind}: expected a folder at {path}, found nothing: check the "
-            "path (it is relative to where the job is started)"
-        )
-    if not os.access(path, os.R_OK | os.X_OK):
+            f"{where}, found a file: give the folder that holds the repositories"
+        ) from error
+    except OSError as error:
         raise ConfigError(
-            f"ingest.sources: {source.kind}: expected a readable folder at {path}: this user may "
-            "not read it: change its permissions"
-        )
+            f"{where} that this user may read, found: {os.strerror(error.errno or 0)}: check the "
+            "path and its permissions"
+        ) from error
     return path

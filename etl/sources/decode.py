@@ -1,18 +1,22 @@
 """What text do these bytes hold?    raw bytes -> status, encoding, UTF-8 text, ids
 
 UTF-8 first; then byte order marks; then UTF-16/32 by where the NUL bytes lie; other NUL bytes make
-it binary; then a detector on a bounded sample, and Windows-1252 where the result reads as text.
+it binary; then a detector on a bounded sample, and Windows-1252 or Latin-1 where the result reads
+as text. UTF-16 and UTF-32 without a mark are only seen in text that is mostly Latin: in other
+scripts they cannot be told from binary data without guessing, and stay binary.
 """
 
 from __future__ import annotations
 
 import codecs
 import hashlib
+import re
 from typing import NamedTuple
 
 from etl.sources.records import BINARY, STORED, FileRecord
 
-DETECT_BYTES = 64 << 10  # of head that the detector sees
+DETECT_BYTES = 64 << 10  # that the detector sees, from the line of the first byte that is not UTF-8
+LINE_BYTES = 1024  # looked back for the start of that line
 UTF16_SAMPLE = 4096
 BOMS = (  # the longer first: UTF-32-LE begins as UTF-16-LE does
     (codecs.BOM_UTF8, "utf-8"),
@@ -21,7 +25,7 @@ BOMS = (  # the longer first: UTF-32-LE begins as UTF-16-LE does
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\r\f\x1b\x0b\x08")
+CONTROL = re.compile("[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f-\x9f]")  # not \b \t \n \v \f \r ESC
 MAX_CONTROL_SHARE = 0.01  # of the characters, in what a detector calls text
 MIN_DETECT_CONFIDENCE = 0.5
 
@@ -53,19 +57,18 @@ def _text_of(raw: bytes) -> tuple[str | None, bytes | None]:
             text = _transcoded(raw[len(mark) :], encoding)
             if text is not None and b"\0" not in text:
                 return encoding, text
-    has_nul = b"\0" in raw
-    if not has_nul:
-        try:
-            raw.decode("utf-8")
-        except UnicodeDecodeError:
-            return _detected(raw)
-        return "utf-8", raw
-    wide = _wide_encoding(raw)
-    if wide is not None:
-        text = _transcoded(raw, wide)
+    if b"\0" in raw:
+        wide = _wide_encoding(raw)
+        text = _transcoded(raw, wide) if wide else None
         if text is not None and b"\0" not in text and _is_plausible(text.decode("utf-8")):
             return wide, text
-    return None, None
+        return None, None
+    try:
+        # The first alone is faster and makes no copy; most source text is ASCII.
+        raw.isascii() or raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _detected(raw, error.start)
+    return "utf-8", raw
 
 
 def _transcoded(raw: bytes, encoding: str) -> bytes | None:
@@ -94,35 +97,40 @@ def _wide_encoding(raw: bytes) -> str | None:
     return None
 
 
-def _detected(raw: bytes) -> tuple[str | None, bytes | None]:
+def _detected(raw: bytes, first_bad: int) -> tuple[str | None, bytes | None]:
+    """By a detector that sees the surroundings of the first byte that is not UTF-8."""
     import cchardet
 
-    found = cchardet.detect(raw[:DETECT_BYTES])
-    confidence = found.get("confidence") or 0.0
-    guesses = (
-        [found["encoding"]] if found["encoding"] and confidence >= MIN_DETECT_CONFIDENCE else []
-    )
-    for guess in [*guesses, "windows-1252"]:
+    start = raw.rfind(b"\n", max(0, first_bad - LINE_BYTES), first_bad) + 1
+    start = start or max(0, first_bad - LINE_BYTES)
+    found = cchardet.detect(raw[start : start + DETECT_BYTES])
+    guess, confidence = found.get("encoding"), found.get("confidence") or 0.0
+    is_likely = guess is not None and confidence >= MIN_DETECT_CONFIDENCE
+    guesses = [guess] if is_likely and not guess.upper().startswith("UTF") else []
+    body = raw.removeprefix(codecs.BOM_UTF8)  # a marked file with a stray byte in it
+    for guess in [*guesses, "windows-1252", "latin-1"]:
         try:
-            text = raw.decode(guess)
-        except (UnicodeDecodeError, LookupError):
+            text = body.decode(guess)
+            encoded = text.encode("utf-8")
+        except (UnicodeError, LookupError):
             continue
         if _is_plausible(text):
-            return codecs.lookup(guess).name, text.encode("utf-8", "surrogatepass")
+            return codecs.lookup(guess).name, encoded
     return None, None
 
 
 def _is_plausible(text: str) -> bool:
     """Few control characters: bytes read in a wrong encoding are full of them."""
-    head = text[:DETECT_BYTES]
-    controls = sum(ord(char) in CONTROLS or 0x7F <= ord(char) < 0xA0 for char in head)
-    return controls <= MAX_CONTROL_SHARE * len(head)
+    allowed = MAX_CONTROL_SHARE * len(text)
+    controls = enumerate(CONTROL.finditer(text), start=1)
+    return all(count <= allowed for count, _ in controls)
 
 
 def text_path(raw: bytes) -> tuple[str, bool]:
     """A path as text, and whether it had to be escaped: bytes that are not UTF-8 become %XX.
 
-    In an escaped path a `%` of the name itself becomes %25, so the bytes can be had back.
+    In an escaped path a `%` of the name itself becomes %25, so the bytes can be had back; a path
+    that is not escaped is taken as it is, `%` and all. The flag is what tells them apart.
     """
     try:
         return raw.decode("utf-8"), False
@@ -159,7 +167,11 @@ def make_file(path: bytes, raw: bytes, source_blob_id: str | None = None) -> Fil
     )
 
 
-def make_name(path: bytes, size_bytes: int, status: str) -> FileRecord:
+def make_name(
+    path: bytes, size_bytes: int, status: str, source_blob_id: str | None = None
+) -> FileRecord:
     """A file whose bytes were not read: oversize, link or unreadable."""
     name, is_escaped = text_path(path)
-    return FileRecord(name, size_bytes, status, is_path_escaped=is_escaped)
+    return FileRecord(
+        name, size_bytes, status, is_path_escaped=is_escaped, source_blob_id=source_blob_id
+    )

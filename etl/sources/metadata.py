@@ -1,10 +1,11 @@
-"""What does a package say of itself?    METADATA, PKG-INFO or package.json -> name, license, people"""
+"""What does a package say of itself?    METADATA, PKG-INFO, package.json, Cargo.toml -> Package"""
 
 from __future__ import annotations
 
 import email.parser
 import json
 import re
+import tomllib
 from email.utils import getaddresses
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ class Package(NamedTuple):
 
 def core_metadata(raw: bytes) -> Package:
     """Of Python's core metadata (METADATA, PKG-INFO); what cannot be parsed is left out."""
-    text = raw[:MAX_BYTES].decode("utf-8", "replace")
+    text = raw[:MAX_BYTES].decode("utf-8", "replace").replace("\0", "")
     # Headers end at the first empty line; the description behind it can be anything.
     head = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
     fields = email.parser.HeaderParser().parsestr(head)
@@ -34,6 +35,7 @@ def core_metadata(raw: bytes) -> Package:
         for value in fields.get_all("Classifier", [])
         if value.startswith("License ::")
     ]
+    # Several classifiers do not say "and" or "or": read as the stricter of the two.
     stated = fields.get("License-Expression") or _short(fields.get("License"))
     return Package(
         _short(fields.get("Name")),
@@ -48,7 +50,7 @@ def npm_metadata(raw: bytes) -> Package:
     """Of package.json."""
     try:
         fields = json.loads(raw[:MAX_BYTES])
-    except ValueError:
+    except (ValueError, RecursionError):
         return Package()
     if not isinstance(fields, dict):
         return Package()
@@ -72,13 +74,50 @@ def npm_metadata(raw: bytes) -> Package:
         _text(fields.get("name")),
         _text(fields.get("version")),
         _text(stated),
-        _text(url),
+        _repository_url(_text(url)),
         tuple(people),
     )
 
 
+def crate_metadata(raw: bytes) -> Package:
+    """Of Cargo.toml."""
+    try:
+        fields = tomllib.loads(raw[:MAX_BYTES].decode("utf-8")).get("package")
+    except (ValueError, RecursionError):
+        return Package()
+    if not isinstance(fields, dict):
+        return Package()
+    authors = fields.get("authors")
+    people = [_npm_person(value, "author") for value in authors or () if isinstance(authors, list)]
+    return Package(
+        _text(fields.get("name")),
+        _text(fields.get("version")),
+        _text(fields.get("license")),
+        _repository_url(_text(fields.get("repository")) or _text(fields.get("homepage"))),
+        tuple(person for person in people if person),
+    )
+
+
+def _repository_url(url: str | None) -> str | None:
+    """As a web address where it is a git one; without a user's name and password."""
+    if url is None:
+        return None
+    short = re.fullmatch(r"(?:github:)?([\w.-]+/[\w.-]+)", url)
+    if short:
+        url = f"https://github.com/{short[1]}"
+    url = re.sub(r"^(git\+)?(git|https?|ssh)://", lambda found: _scheme(found[2]), url)
+    return re.sub(r"^(https?://)[^@/]*@", r"\1", url).removesuffix(".git")
+
+
+def _scheme(stated: str) -> str:
+    return "http://" if stated == "http" else "https://"
+
+
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """A string that UTF-8 can hold: JSON can escape half a character."""
+    if not isinstance(value, str):
+        return None
+    return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8") or None
 
 
 def _short(value: str | None) -> str | None:
@@ -115,7 +154,7 @@ def _npm_person(value: Any, role: str) -> Person | None:
     if isinstance(value, dict):
         return Person(_text(value.get("name")) or "", _text(value.get("email")) or "", role)
     if isinstance(value, str):
-        found = re.match(r"([^<(]*)(?:<([^>]*)>)?", value)
-        if found:
+        found = re.match(r"([^<(]*)(?:<([^>]*)>)?", _text(value) or "")
+        if found and found[0]:
             return Person(found[1].strip(), (found[2] or "").strip(), role)
     return None

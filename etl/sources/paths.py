@@ -8,15 +8,17 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-VENDOR_FOLDERS = frozenset(
+VENDOR_FOLDERS = frozenset(  # in any case
     {
         "site-packages", "dist-packages", "node_modules", "bower_components", "jspm_packages",
         "third_party", "third-party", "thirdparty", "3rdparty", "3rd_party", "3rd-party",
         "vendor", "vendors", "vendored", "_vendor", "_vendored", "_vendored_packages",
-        "external", "externals", "extern", "contrib_libs", "pods", "carthage", ".venv",
-        "virtualenv", "__pypackages__", ".cargo", ".gradle", ".bundle",
+        "external", "externals", "extern", "contrib_libs", ".venv", "virtualenv",
+        "__pypackages__", "godeps",
     }
 )  # fmt: skip
+CASED_FOLDERS = frozenset({"Pods", "Carthage"})  # in lower case these are words of other fields
+ENVIRONMENTS = frozenset({"venv", "env", ".env", "virtualenv"})  # of Python, where lib lies in them
 TEST_FOLDERS = frozenset({"test", "tests", "testing", "spec", "specs", "__tests__", "testdata"})
 
 
@@ -34,22 +36,21 @@ def path_flags(path: str) -> PathFlags:
 
     return PathFlags(
         in_vendor or bool(enry.is_vendor(path)),
-        in_tests or _is_test_name(path.rpartition("/")[2]),
+        in_tests or _is_test_name(path.rpartition("/")[2]) or bool(enry.is_test(path)),
         bool(enry.is_documentation(path)),
     )
 
 
 @functools.lru_cache(maxsize=65_536)
 def _folder_flags(folder: str) -> tuple[bool, bool]:
-    parts = folder.lower().split("/")
+    cased = folder.split("/")
+    parts = [part.lower() for part in cased]
     in_environment = any(
-        part == "lib" and index and parts[index - 1] in ("venv", "env")
-        for index, part in enumerate(parts)
+        before in ENVIRONMENTS and part in ("lib", "lib64")
+        for before, part in zip(parts, parts[1:], strict=False)
     )
-    return (
-        in_environment or not VENDOR_FOLDERS.isdisjoint(parts),
-        not TEST_FOLDERS.isdisjoint(parts),
-    )
+    is_vendored = not (VENDOR_FOLDERS.isdisjoint(parts) and CASED_FOLDERS.isdisjoint(cased))
+    return in_environment or is_vendored, not TEST_FOLDERS.isdisjoint(parts)
 
 
 def _is_test_name(basename: str) -> bool:

@@ -46,6 +46,7 @@ class Unit:
     fingerprint: str
     size_bytes: int  # estimate, for balancing tasks
     revision: str | None = None  # commit that is to be read, where the source has commits
+    branch_name: str | None = None  # ref that led to it
 
     @property
     def repo_id(self) -> str:

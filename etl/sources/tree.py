@@ -23,21 +23,31 @@ from etl.sources.records import (
 SKIPPED = frozenset({b".git", b".hg", b".svn"})  # a version control's own files are no sources
 MAX_DEPTH = 200  # folders inside one another
 
+Found = tuple[bytes, os.stat_result | None, str]  # path, its lstat, else why there is none
+
 
 def list_units(source: SourceConfig) -> Iterator[Unit | ErrorRecord]:
-    """One unit a child folder, in the order of names. Raises ConfigError for a missing source."""
+    """One unit a child folder, in the order of names; what else lies there is an error row.
+
+    Cost: one lstat a file. Raises: ConfigError for a source that is missing or unreadable.
+    """
     root = require_folder(source)
     found = False
     for entry in sorted(os.scandir(os.fsencode(root)), key=lambda entry: entry.name):
         name, _ = text_path(entry.name)
-        if entry.is_symlink() or not entry.is_dir():
+        if not entry.is_dir(follow_symlinks=False):
+            kind = "a link" if entry.is_symlink() else "a file"
+            message = f"expected a folder, a repository each, found {kind}: it was passed over"
+            yield ErrorRecord(source.location, name, "not_a_repository", message)
             continue
         found = True
         digest, size_bytes = hashlib.sha256(), 0
-        for path, info in walk(entry.path, b""):
+        for path, info, _ in walk(entry.path, b""):
             if info is not None:
                 digest.update(b"%s\0%d\0%d\n" % (path, info.st_size, info.st_mtime_ns))
                 size_bytes += info.st_size
+        revision = _revision(entry.path)
+        digest.update((revision or "").encode())
         location = os.fsdecode(entry.path)
         yield Unit(
             kind=source.kind,
@@ -48,6 +58,7 @@ def list_units(source: SourceConfig) -> Iterator[Unit | ErrorRecord]:
             host=source.host or "",
             fingerprint=digest.hexdigest(),
             size_bytes=size_bytes,
+            revision=revision,
         )
     if not found:
         message = "expected folders inside it, a repository each, found none"
@@ -55,16 +66,21 @@ def list_units(source: SourceConfig) -> Iterator[Unit | ErrorRecord]:
 
 
 def read_unit(unit: Unit, limits: Limits) -> Iterator[Record]:
-    """The repository, then its files in the order of paths. One file at a time is in memory."""
-    yield RepoRecord(unit.repo_id, unit.name, unit.host, revision_id=_revision(unit.location))
-    for path, info in walk(os.fsencode(unit.location), b""):
+    """The repository, then its files, folder by folder in the order of names.
+
+    One file at a time is in memory. Nothing that a link points at is read.
+    """
+    root = os.fsencode(unit.location)
+    if not os.path.isdir(root):
+        message = "expected a folder, found none: it was removed since it was listed"
+        yield ErrorRecord(unit.source, unit.name, "missing_repository", message)
+        return
+    yield RepoRecord(unit.repo_id, unit.name, unit.host, revision_id=unit.revision)
+    for path, info, problem in walk(root, b""):
         if info is None:
-            message = "expected a folder that can be listed"
-            yield ErrorRecord(
-                unit.source, f"{unit.name}/{text_path(path)[0]}", "permission", message
-            )
+            yield ErrorRecord(unit.source, _member(unit, path), "permission", problem)
         else:
-            yield from read_file(unit, os.fsencode(unit.location), path, info, limits)
+            yield from read_file(unit, root, path, info, limits)
 
 
 def read_file(
@@ -77,53 +93,70 @@ def read_file(
         yield make_name(path, info.st_size, OVERSIZE)
     else:
         try:
-            with open(os.path.join(root, path), "rb") as file:
-                raw = file.read(limits.max_file_bytes + 1)  # it may have grown since it was listed
+            raw = _content(os.path.join(root, path), info.st_size, limits.max_file_bytes)
         except OSError as error:
             yield make_name(path, info.st_size, UNREADABLE)
-            member = f"{unit.name}/{text_path(path)[0]}"
             message = f"expected a readable file, found: {os.strerror(error.errno or 0)}"
-            yield ErrorRecord(unit.source, member, "unreadable", message)
+            yield ErrorRecord(unit.source, _member(unit, path), "unreadable", message)
             return
         is_over = len(raw) > limits.max_file_bytes
         yield make_name(path, len(raw), OVERSIZE) if is_over else make_file(path, raw)
 
 
-def walk(
-    folder: bytes, prefix: bytes, depth: int = 0
-) -> Iterator[tuple[bytes, os.stat_result | None]]:
+def _content(path: bytes, size_bytes: int, most: int) -> bytes:
+    """The file's bytes, at most one more than `most`: it may have grown since it was listed."""
+    with open(path, "rb", opener=_open_no_link) as file:
+        raw: bytes = file.read(size_bytes + 1)
+        if len(raw) > size_bytes:
+            raw += file.read(most + 1 - len(raw))
+    return raw
+
+
+def _open_no_link(path: str | bytes, flags: int) -> int:
+    """A link or a pipe that has taken the file's place since is neither followed nor waited for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def walk(folder: bytes, prefix: bytes, depth: int = 0) -> Iterator[Found]:
     """Paths below a folder with their lstat, sorted; links are named and never followed.
 
-    A folder that cannot be listed, or lies too deep, is given with None.
+    A folder that cannot be listed, or lies too deep, is given with the reason.
     """
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        yield prefix, None
+        with os.scandir(folder) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        yield prefix, None, f"expected a folder that can be listed, found: {why}"
         return
     for entry in entries:
+        if entry.name in SKIPPED:
+            continue
         path = prefix + b"/" + entry.name if prefix else entry.name
-        if entry.is_dir(follow_symlinks=False):
-            if entry.name in SKIPPED:
-                continue
-            if depth >= MAX_DEPTH:
-                yield path, None
-            else:
-                yield from walk(entry.path, path, depth + 1)
+        try:
+            info = entry.stat(follow_symlinks=False)
+        except OSError as error:
+            yield path, None, f"expected a file, found: {os.strerror(error.errno or 0)}"
+            continue
+        if not stat.S_ISDIR(info.st_mode):
+            yield path, info, ""
+        elif depth >= MAX_DEPTH:
+            yield path, None, f"expected at most {MAX_DEPTH} folders inside one another"
         else:
-            try:
-                yield path, entry.stat(follow_symlinks=False)
-            except OSError:
-                yield path, None
+            yield from walk(entry.path, path, depth + 1)
 
 
-def _revision(location: str) -> str | None:
+def _member(unit: Unit, path: bytes) -> str:
+    return f"{unit.name}/{text_path(path)[0]}"
+
+
+def _revision(location: bytes) -> str | None:
     """The commit that is checked out, where the tree is a git working tree."""
-    if not os.path.exists(os.path.join(location, ".git")):
+    if not os.path.exists(os.path.join(location, b".git")):
         return None
     import pygit2
 
     try:
-        return str(pygit2.Repository(location).revparse_single("HEAD").id)
-    except (pygit2.GitError, KeyError):
+        return str(pygit2.Repository(os.fsdecode(location)).revparse_single("HEAD").id)
+    except (pygit2.GitError, KeyError, ValueError):
         return None

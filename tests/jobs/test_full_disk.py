@@ -1,0 +1,57 @@
+"""A disk that fills up: the job fails clearly, the tables stay readable, a rerun completes."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl.tables import BLOBS, DECISIONS, FILES
+from jobs.__main__ import main
+from jobs.lake import DeltaLake
+from tests.jobs import small
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of 24 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk_fails_clearly_and_a_rerun_completes(
+    spark: Any, small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trees = small.write_trees(tmp_path)
+    lake = str(small_disk / "lake")
+    base = ["--lake", lake, "--set", f"mlflow.tracking_uri=sqlite:///{tmp_path}/mlflow.db"]
+    assert main(["ingest", *base, "--source", f"tree:{trees}"]) == 0
+    before = DeltaLake(spark, lake).read(FILES).count()
+
+    noise = random.Random(7)
+    big = "".join(f"x = '{noise.getrandbits(256):064x}'\n" for _ in range(400_000))  # 28 MB of hex
+    for index in range(4):
+        small.write_tree(trees / "big", {f"{index}.py": big[index * 7_000_000 :][:7_000_000]})
+    capsys.readouterr()
+    assert main(["ingest", *base, "--source", f"tree:{trees}"]) == 1
+    assert "the disk is full" in capsys.readouterr().err
+    readable = DeltaLake(spark, lake)
+    assert readable.read(FILES).count() == before
+    assert readable.read(BLOBS).where("content IS NOT NULL").count() > 0
+
+    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+    report = ["--set", f"report.path={tmp_path}/index.html"]
+    assert main(["refresh", *base, *report, "--source", f"tree:{trees}"]) == 0
+    found = DeltaLake(spark, lake)
+    assert found.read(FILES).count() == before + 4 == found.read(DECISIONS).count()

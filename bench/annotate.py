@@ -152,9 +152,9 @@ class WorkerMemory(threading.Thread):
                     continue
 
 
-def timed(action: Callable[[], None]) -> float:
+def timed(action: Callable[[DeltaLake], None], lake: DeltaLake) -> float:
     started = time.monotonic()
-    action()
+    action(lake)
     return time.monotonic() - started
 
 
@@ -178,10 +178,7 @@ def main() -> None:
             memory = WorkerMemory()
             memory.start()
             for turn in range(args.repeat + 1):  # the first warms up
-                copy_s, pass_s = (
-                    timed(lambda: copy_content(lake)),
-                    timed(lambda: annotate_all(lake)),
-                )
+                copy_s, pass_s = timed(copy_content, lake), timed(annotate_all, lake)
                 print(f"  {size} MB, turn {turn}: copy {copy_s:.2f} s, annotate {pass_s:.2f} s")
                 if turn or args.repeat == 0:
                     copies.append(copy_s)

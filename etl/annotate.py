@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import reduce
+from itertools import pairwise
 
 import pyarrow as pa
 from pydantic import Field
@@ -139,7 +140,7 @@ def _without_done(
 def _ranges(num_ranges: int) -> Iterator[tuple[str, str]]:
     """Bounds of blob_id: lower (inclusive, "" for none) and upper (exclusive, "" for none)."""
     bounds = ["", *(f"{index * 65536 // num_ranges:04x}" for index in range(1, num_ranges)), ""]
-    yield from zip(bounds[:-1], bounds[1:], strict=True)
+    yield from pairwise(bounds)
 
 
 def _between(low: str, high: str) -> Column:

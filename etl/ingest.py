@@ -1,10 +1,10 @@
 """Which repositories, files and contents are there?    sources -> repos, files, blobs, source_errors
 
 Units (repositories) are listed on the driver and read on executors, the biggest first. A unit whose
-fingerprint is known is not read again. Content goes to a staging table once and from there to
-`blobs`, new ones only; what decides which copy of a content is taken is a join on ids. The commit
-order is blobs, source_errors, files, what is left without a file, repos: `repos` holds the fingerprints, so a killed run reads
-again what it had not finished and ends in the same tables.
+fingerprint is known is not read again. Content goes to a staging table once and from there to `blobs`,
+new ones only; what decides which copy of a content is taken is a join on ids. The commit order is blobs,
+source_errors, files, what no file names any more, repos: `repos` holds the fingerprints, so a killed run
+reads again what it had not finished and ends in the same tables.
 """
 
 from __future__ import annotations

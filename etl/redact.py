@@ -69,7 +69,7 @@ def _flat(spans: pa.ListArray, kinds: list[str]) -> tuple[Any, Any, Any, Any]:
         }
     )
     table = table.drop_null().sort_by([("row", "ascending"), ("start", "ascending")])
-    return tuple(table.column(name).to_numpy() for name in ("row", "start", "end", "kind"))  # type: ignore[return-value]
+    return tuple(table.column(name).to_numpy() for name in ("row", "start", "end", "kind"))
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

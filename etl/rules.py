@@ -277,11 +277,11 @@ class LanguageRule(Rule):
         fraction = _below("visible_text_fraction", self.html_min_visible_fraction)
         terms.append((is_html & few, F.concat(F.lit("HTML: "), chars)))
         terms.append((is_html & thin, F.concat(F.lit("HTML: "), fraction)))
-        name = F.lower("basename")
-        stem = F.regexp_replace(name, r"\.[^.]*$", "")
+        basename = F.lower("basename")
+        stem = F.regexp_replace(basename, r"\.[^.]*$", "")
         is_known = stem.isin(*self.text_stems)
         for part in self.text_name_parts:
-            is_known = is_known | name.contains(part)
+            is_known = is_known | basename.contains(part)
         no_prose = (language == "Text") & ~is_known
         terms.append((no_prose, F.lit("Text: its name is none of those that are kept")))
         return terms

@@ -207,7 +207,8 @@ def _is_inside(path: bytes) -> bool:
 
 
 def _shown(unit: Unit, path: bytes) -> str:
-    return f"{unit.name}/{text_path(path[:MAX_PATH_BYTES].replace(b'\0', b'?'))[0]}"
+    shown, _ = text_path(path[:MAX_PATH_BYTES].replace(b"\0", b"?"))
+    return f"{unit.name}/{shown}"
 
 
 def _suffixes() -> str:

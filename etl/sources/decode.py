@@ -139,7 +139,8 @@ def text_path(raw: bytes) -> tuple[str, bool]:
 
 
 def _escaped(raw: bytes) -> str:
-    parts, rest = [], raw.replace(b"%", b"%25")
+    parts: list[str] = []
+    rest = raw.replace(b"%", b"%25")
     while rest:
         try:
             return "".join([*parts, rest.decode("utf-8")])

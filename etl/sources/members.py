@@ -184,32 +184,30 @@ class _Xz:
         return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY_BYTES)
 
     def read(self, size: int, /) -> bytes:
-        while True:
-            if self.decoder.eof:
-                rest = self.decoder.unused_data or self.packed.read(READ_BYTES)
-                if not rest.strip(b"\0"):  # padding between streams
-                    if not rest:
+        raw = b""
+        while not raw:
+            block = b""
+            if self.decoder.eof:  # padding may follow, or a further stream
+                block = self.decoder.unused_data.lstrip(b"\0")
+                while not block:
+                    padded = self.packed.read(READ_BYTES)
+                    if not padded:
                         return b""
-                    self.decoder = self._decoder() if self.packed.peek(1) else self.decoder
-                    if not self.packed.peek(1):
-                        return b""
-                    rest = b""
-                else:
-                    self.decoder = self._decoder()
-            else:
-                rest = self.packed.read(READ_BYTES) if self.decoder.needs_input else b""
-                if self.decoder.needs_input and not rest:
+                    block = padded.lstrip(b"\0")
+                self.decoder = self._decoder()
+            elif self.decoder.needs_input:
+                block = self.packed.read(READ_BYTES)
+                if not block:
                     raise EOFError("the archive ends inside a stream")
-            raw = self.decoder.decompress(rest, size)
-            if raw:
-                return raw
+            raw = self.decoder.decompress(block, size)
+        return raw
 
 
 # --- zip
 
 
 def _zip_members(location: str, limits: Limits, budget: _Budget) -> Iterator[Member]:
-    with _Guarded(open(location, "rb", buffering=0)) as packed:  # noqa: SIM115  _Guarded closes it
+    with _Guarded(open(location, "rb", buffering=0)) as packed:
         # The directory is read at once: its size bounds the memory that its members take.
         packed.most = max(READ_BYTES, limits.max_members * ZIP_ENTRY_BYTES)
         with zipfile.ZipFile(packed) as archive:

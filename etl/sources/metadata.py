@@ -129,7 +129,7 @@ def _short(value: str | None) -> str | None:
 
 
 def _url(fields: Any) -> str | None:
-    labelled = {}
+    labelled: dict[str, str] = {}
     for value in fields.get_all("Project-URL", []):
         label, _, url = value.partition(",")
         labelled[label.strip().lower()] = url.strip()

@@ -6,6 +6,7 @@ go-enry's rules, and our own where it misses: it knows no `site-packages`, for o
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import NamedTuple
 
 VENDOR_FOLDERS = frozenset(  # in any case
@@ -47,7 +48,7 @@ def _folder_flags(folder: str) -> tuple[bool, bool]:
     parts = [part.lower() for part in cased]
     in_environment = any(
         before in ENVIRONMENTS and part in ("lib", "lib64")
-        for before, part in zip(parts, parts[1:], strict=False)
+        for before, part in itertools.pairwise(parts)
     )
     is_vendored = not (VENDOR_FOLDERS.isdisjoint(parts) and CASED_FOLDERS.isdisjoint(cased))
     return in_environment or is_vendored, not TEST_FOLDERS.isdisjoint(parts)

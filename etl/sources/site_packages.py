@@ -121,7 +121,8 @@ def _paths(record: bytes) -> tuple[list[bytes], int]:
     Compiled files are in neither. Raises: csv.Error.
     """
     text = io.StringIO(record.decode("utf-8", "surrogateescape"), newline="")
-    paths, outside = set(), set()
+    paths: set[bytes] = set()
+    outside: set[bytes] = set()
     for row in csv.reader(text):
         if not row or not row[0]:
             continue

@@ -75,7 +75,7 @@ def test_a_table_of_a_newer_schema_is_refused(lake: DeltaLake) -> None:
         f"('stackmill.schemaVersion' = '{SCHEMA_VERSION + 1}')"
     )
     fresh = DeltaLake(lake.spark, lake.location)
-    with pytest.raises(ContractError, match=f"found {SCHEMA_VERSION + 1}.*upgrade"):
+    with pytest.raises(ContractError, match=rf"found {SCHEMA_VERSION + 1}.*upgrade"):
         fresh.read(LICENSES)
     with pytest.raises(ContractError):
         DeltaLake(lake.spark, lake.location).append(LICENSES, licenses(lake, {"00b": "MIT"}))

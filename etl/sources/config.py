@@ -62,7 +62,7 @@ def parse_source(text: str) -> SourceConfig:
         raise ConfigError(
             f"--source {text}: expected KIND:PATH with KIND one of {', '.join(kinds)}"
         )
-    return SourceConfig(kind=kind, path=path)  # type: ignore[arg-type]
+    return SourceConfig(kind=kind, path=path)
 
 
 def require_folder(source: SourceConfig, or_file: bool = False) -> Path:

@@ -1,0 +1,100 @@
+"""What a path says: golden cases, of folders that make a file vendored and names that do not."""
+
+from __future__ import annotations
+
+import pytest
+
+from etl.sources.paths import basename_extension, path_flags
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "venv/lib/python3.7/site-packages/x.py",
+        "env/lib64/python3.11/os.py",
+        "usr/lib/python3/dist-packages/x.py",
+        "web/node_modules/left-pad/index.js",
+        "pip/_vendor/requests/api.py",
+        "src/third_party/zlib/inflate.c",
+        "src/thirdparty/zlib/inflate.c",
+        "src/3rdparty/zlib/inflate.c",
+        "vendor/github.com/a/b.go",
+        "a/Vendor/b.go",
+        "a/vendored/b.py",
+        "a/externals/b.h",
+        "a/extern/b.h",
+        "bower_components/x/x.js",
+        ".venv/x.py",
+        "ios/Pods/AFNetworking/a.m",
+        "ios/Carthage/Checkouts/a.swift",
+        "deps/lua/lua.c",
+        "static/jquery.min.js",
+        "js/jquery-1.8.3.js",
+    ],
+)
+def test_copies_of_others_code_are_vendored(path):
+    assert path_flags(path).is_vendored
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "vendor.py",
+        "src/vendor.py",
+        "src/vendored.go",
+        "numpy/linalg/linalg.py",
+        "pkg/pods/list.go",
+        "lib/python/x.py",
+        "environment/lib.py",
+        "src/external.c",
+        "internal/x.go",
+        "third_party.md",
+        "app/inventory/vendor_list.rb",
+        ".cargo/config.toml",
+        "index.js",
+    ],
+)
+def test_other_names_are_not_vendored(path):
+    assert not path_flags(path).is_vendored
+
+
+@pytest.mark.parametrize(
+    ("path", "is_test"),
+    [
+        ("tests/helper.py", True),
+        ("pkg/test_x.py", True),
+        ("pkg/x_test.go", True),
+        ("src/a.spec.ts", True),
+        ("src/__tests__/a.js", True),
+        ("src/FooTest.java", True),
+        ("src/latest.py", False),
+        ("src/contest/a.py", False),
+        ("src/testament.py", False),
+    ],
+)
+def test_tests_are_known_by_folder_and_name(path, is_test):
+    assert path_flags(path).is_test is is_test
+
+
+@pytest.mark.parametrize(
+    ("path", "is_documentation"),
+    [("docs/a.py", True), ("README.md", True), ("LICENSE", True), ("src/doc.py", False)],
+)
+def test_documentation_is_known_by_folder_and_name(path, is_documentation):
+    assert path_flags(path).is_documentation is is_documentation
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a/b.PY", ("b.PY", "py")),
+        ("x.tar.gz", ("x.tar.gz", "gz")),
+        ("a/.bashrc", (".bashrc", "")),
+        ("Makefile", ("Makefile", "")),
+        ("a.b/c", ("c", "")),
+        ("c.", ("c.", "")),
+        ("", ("", "")),
+    ],
+)
+def test_basename_and_extension(path, expected):
+    assert basename_extension(path) == expected

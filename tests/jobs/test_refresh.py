@@ -190,18 +190,15 @@ def test_a_refresh_without_news_writes_nothing(spark: Any, built: Path) -> None:
     assert versions() == before
 
 
-def test_refresh_equals_rebuild_and_order_is_nothing(
-    spark: Any, built: Path, tmp_path: Path
-) -> None:
+def test_refresh_equals_rebuild_and_order_is_nothing(spark: Any, tmp_path: Path) -> None:
     """A lake that saw a change, a removal and an addition is the lake of what is left, built at once.
 
     The rebuild has its sources in another order and other partitions.
     """
     folder = tmp_path / "refreshed"
-    shutil.copytree(built, folder)
-    sources = yaml.safe_load((built / "pipeline.yaml").read_text())["ingest"]["sources"]
-    moved = [{**one, "path": one["path"].replace(str(built), str(folder))} for one in sources]
-    path = configure(folder, moved)
+    sources = small.write_all(folder / "sources")
+    path = configure(folder, sources)
+    assert main(["refresh", "--conf", path]) == 0
     trees = folder / "sources" / "trees"
     (trees / "ann" / "area.py").write_text(small.CODE + "\n\nSIDES = 4\n")
     (trees / "ann" / "made.py").unlink()
@@ -210,7 +207,7 @@ def test_refresh_equals_rebuild_and_order_is_nothing(
     assert main(["refresh", "--conf", path]) == 0
 
     rebuilt = tmp_path / "rebuilt"
-    other = configure(rebuilt, moved[::-1])
+    other = configure(rebuilt, sources[::-1])
     settings = {"spark.sql.shuffle.partitions": "7", "spark.sql.files.maxPartitionBytes": "65536"}
     before = {key: spark.conf.get(key) for key in settings}
     try:

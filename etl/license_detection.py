@@ -6,6 +6,8 @@ from etl.licenses import LicenseConfig, detect_texts, govern
 from etl.stage import Counts, Lake, Stage
 from etl.tables import FILES, LICENSE_FACTS, LICENSE_TEXTS, LICENSES, REPOS
 
+BATCH_ROWS = 64  # of license texts, 256 KiB at most each
+
 
 def detect_licenses(lake: Lake, config: LicenseConfig) -> Counts:
     """Writes `licenses`, a row a file. A text is detected once for all lakes' refreshes.
@@ -13,6 +15,7 @@ def detect_licenses(lake: Lake, config: LicenseConfig) -> Counts:
     Cost: detection of the distinct new texts; SQL over the license files of each repository.
     """
     facts = lake.read(LICENSE_FACTS)
+    lake.batch_rows(BATCH_ROWS)
     new_texts = lake.staged("license-texts", detect_texts(facts, lake.read(LICENSE_TEXTS)))
     num_new = new_texts.count()
     if num_new:

@@ -222,7 +222,7 @@ def test_refresh_equals_rebuild_and_order_is_nothing(spark: Any, tmp_path: Path)
         assert found[name] == expected[name], name
 
 
-@pytest.mark.parametrize("write_number", [4, 9, 16])
+@pytest.mark.parametrize("write_number", [3, 8, 16])
 def test_a_job_killed_between_its_writes_ends_as_if_it_had_not_been(
     spark: Any, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_number: int
 ) -> None:

@@ -19,7 +19,9 @@ def test_a_source_of_the_command_line_is_kind_and_path():
 
 @pytest.mark.parametrize("text", ["", "tree", "tree:", "svn:/x", "/x", ":x"])
 def test_another_form_is_refused_with_the_kinds(text):
-    with pytest.raises(ConfigError, match="expected KIND:PATH with KIND one of tree, site-packages"):
+    with pytest.raises(
+        ConfigError, match="expected KIND:PATH with KIND one of tree, site-packages"
+    ):
         parse_source(text)
 
 

@@ -152,6 +152,7 @@ class DeltaLake:
     # --- writing
 
     def append(self, table: Table, rows: DataFrame) -> None:
+        self._take_from_lake(table)
         self._write(table, rows, "append", {})
 
     def append_all(self, rows: Mapping[Table, DataFrame]) -> None:
@@ -168,6 +169,7 @@ class DeltaLake:
         buckets = sorted({repo_id[:2] for repo_id in repo_ids})
         if not buckets:
             return
+        self._take_from_lake(table)
         if self.version(table) is None:
             self.overwrite(table, rows)
             return
@@ -179,8 +181,11 @@ class DeltaLake:
         self._write(table, rows, "overwrite", {"replaceWhere": _in_buckets(buckets)})
 
     def delete(self, table: Table, keys: DataFrame) -> None:
+        if keys.isEmpty():
+            return
+        self._take_from_lake(table)
         found = self._find(table, self.identifier(table))
-        if found is None or keys.isEmpty():
+        if found is None:
             return
         view = f"stackmill_{uuid.uuid4().hex}"
         keys.createOrReplaceTempView(view)
@@ -190,6 +195,11 @@ class DeltaLake:
         )
         self.spark.catalog.dropTempView(view)
         self._written(table)
+
+    def _take_from_lake(self, table: Table) -> None:
+        """Before a sample's table is changed in part it gets the lake's rows of the sample."""
+        if self.sample < 1 and self.version(table) is None and self.exists(table):
+            self.overwrite(table, self.read(table))
 
     def _write(self, table: Table, rows: DataFrame, mode: str, options: dict[str, str]) -> None:
         identifier = self.identifier(table)

@@ -28,6 +28,10 @@ BOMS = (  # the longer first: UTF-32-LE begins as UTF-16-LE does
 CONTROL = re.compile("[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f-\x9f]")  # not \b \t \n \v \f \r ESC
 MAX_CONTROL_SHARE = 0.01  # of the characters, in what a detector calls text
 MIN_DETECT_CONFIDENCE = 0.5
+WIDER = {  # what a detector calls by the standard's name is often the vendor's superset
+    "SHIFT_JIS": "cp932", "EUC-KR": "cp949", "BIG5": "big5hkscs", "GB2312": "gb18030",
+    "ISO-8859-1": "windows-1252",
+}  # fmt: skip
 
 
 class Decoded(NamedTuple):
@@ -106,9 +110,14 @@ def _detected(raw: bytes, first_bad: int) -> tuple[str | None, bytes | None]:
     found = cchardet.detect(raw[start : start + DETECT_BYTES])
     guess, confidence = found.get("encoding"), found.get("confidence") or 0.0
     is_likely = guess is not None and confidence >= MIN_DETECT_CONFIDENCE
-    guesses = [guess] if is_likely and not guess.upper().startswith("UTF") else []
+    guesses = [guess.upper()] if is_likely and not guess.upper().startswith("UTF") else []
     body = raw.removeprefix(codecs.BOM_UTF8)  # a marked file with a stray byte in it
-    for guess in [*guesses, "windows-1252", "latin-1"]:
+    for guess in [
+        *guesses,
+        *(WIDER.get(name, name) for name in guesses),
+        "windows-1252",
+        "latin-1",
+    ]:
         try:
             text = body.decode(guess)
             encoded = text.encode("utf-8")

@@ -56,7 +56,9 @@ class Unsafe(Exception):
 
 
 class Stream(Protocol):
-    def read(self, size: int, /) -> bytes: ...
+    """Gives what it has: an error comes with the read after the last good byte, not before."""
+
+    def read1(self, size: int, /) -> bytes: ...
 
 
 def members(location: str, limits: Limits) -> Iterator[Member]:
@@ -123,8 +125,9 @@ def _tar_kind(info: tarfile.TarInfo) -> str:
 
 def _reader(content: IO[bytes] | None, size_bytes: int) -> Callable[[int], bytes]:
     def read(limit: int) -> bytes:
-        raw = content.read(limit) if content is not None else b""
-        if len(raw) < min(limit, size_bytes):
+        expected = min(limit, size_bytes)  # asked for more, `read` makes room for all of it
+        raw = content.read(expected) if content is not None else b""
+        if len(raw) < expected:
             raise EOFError("the archive ends inside a member")
         return raw
 
@@ -154,7 +157,7 @@ class _Counted:
         self.stream, self.budget, self.num_ends = stream, budget, 0
 
     def read(self, size: int, /) -> bytes:
-        raw = self.stream.read(size)
+        raw = self.stream.read1(size)
         self.budget.spend(len(raw))
         self.num_ends += not raw
         if self.num_ends > 100:
@@ -183,7 +186,7 @@ class _Xz:
     def _decoder(self) -> lzma.LZMADecompressor:
         return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY_BYTES)
 
-    def read(self, size: int, /) -> bytes:
+    def read1(self, size: int, /) -> bytes:
         raw = b""
         while not raw:
             block = b""

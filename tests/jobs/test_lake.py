@@ -106,6 +106,15 @@ def test_a_sample_reads_the_lake_and_writes_beside_it(lake: DeltaLake) -> None:
     assert set(stored(DeltaLake(lake.spark, lake.location))) == set(ids)
 
 
+def test_a_change_in_a_sample_starts_from_the_rows_of_the_lake(lake: DeltaLake) -> None:
+    lake.overwrite(LICENSES, licenses(lake, {"00a": "MIT", "00b": "MIT", "ffffffff0": "MIT"}))
+    half = DeltaLake(lake.spark, lake.location, sample=0.5)
+    half.append(LICENSES, licenses(half, {"00c": "ISC"}))
+    half.replace_repos(LICENSES, licenses(half, {"00a": "Zlib"}), ["00a"])
+    half.delete(LICENSES, half.local_rows([("00b",)], "repo_id string"))
+    assert stored(half) == {"00a": "Zlib", "00c": "ISC"}
+
+
 def test_staging_is_gone_after_it_was_cleared(lake: DeltaLake, tmp_path: Path) -> None:
     staged = lake.staged("x", licenses(lake, {"00a": "MIT"}))  # type: ignore[arg-type]
     assert staged.count() == 1

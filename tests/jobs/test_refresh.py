@@ -252,9 +252,9 @@ def test_a_sample_is_the_lake_limited_to_some_repositories(spark: Any, built: Pa
     assert main(["refresh", "--conf", path, "--sample", "0.5"]) == 0
     whole = {row["repo_id"] for row in DeltaLake(spark, str(built / "lake")).read(REPOS).collect()}
     sampled = DeltaLake(spark, str(built / "lake" / "samples" / "0.5"))
-    ids = {row["repo_id"] for row in sampled.read(REPOS).collect()}
+    ids = {row["repo_id"] for row in sampled.read(DECISIONS).collect()}
     assert ids == {repo_id for repo_id in whole if int(repo_id[:8], 16) < 2**31}
-    assert {row["repo_id"] for row in sampled.read(DECISIONS).collect()} == ids
+    assert 0 < len(ids) < len(whole)
 
 
 def test_decide_dry_run_gives_the_counts_of_other_rules_and_writes_nothing(

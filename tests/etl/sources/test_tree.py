@@ -183,7 +183,7 @@ def test_a_folder_that_may_not_be_listed_is_a_row_and_the_others_are_read(tmp_pa
     whole = os.scandir
 
     def refuse(path):
-        if os.fspath(path).endswith(b"locked"):
+        if os.fsencode(path).endswith(b"locked"):
             raise PermissionError(13, "Permission denied", path)
         return whole(path)
 

@@ -94,47 +94,43 @@ def annotate(lake: Lake, config: AnnotateConfig) -> Counts:
 def due_contents(lake: Lake) -> DataFrame:
     """Contents that lack a fact: blob_id, size_class, basenames, roles and the bits of what is due.
 
-    Cost: one shuffle of names by blob_id and one join a table that exists; no content.
+    Cost: one shuffle of ids and names by blob_id, a row a file and a fact; no content.
     """
-    contents = (
+    parts = [
         lake.read(FILES)
         .where(F.col("status") == STORED)
-        .groupBy("blob_id")
-        .agg(
-            F.array_sort(F.collect_set("basename")).alias("basenames"),
-            F.array_sort(F.collect_set("license_role")).alias("roles"),
-        )
-        .join(lake.read(BLOBS).select("blob_id", "size_class"), on="blob_id", how="inner")
-    )
-    for column, table, name, version in (
-        ("basenames", NAME_FACTS, "basename", annotators.NAMES_VERSION),
-        ("roles", LICENSE_FACTS, "license_role", LICENSE_VERSION),
-    ):
-        contents = _without_done(lake, contents, column, table, name, version)
-    bits: Column = F.when(F.size("basenames") > 0, annotators.NAMES_BIT).otherwise(0)
-    for bit, name, table, version in BLOB_GROUPS:
-        if not lake.exists(table):
-            bits = bits.bitwiseOR(F.lit(bit))
-            continue
+        .select("blob_id", "basename", F.col("license_role").alias("role")),
+        lake.read(BLOBS).select("blob_id", "size_class"),
+    ]
+    for bit, _, table, version in BLOB_GROUPS:
         done = lake.read(table).where(F.col("version") == version)
-        done = done.select("blob_id", F.lit(True).alias(f"has_{name}"))
-        contents = contents.join(done, on="blob_id", how="left")
-        bits = bits.bitwiseOR(F.when(F.col(f"has_{name}").isNull(), bit).otherwise(0))
-    return contents.select("blob_id", "size_class", "basenames", "roles", bits.alias("due")).where(
-        "due > 0 OR size(roles) > 0"
+        parts.append(done.select("blob_id", F.lit(bit).alias("done")))
+    for table, column, name, version in (
+        (NAME_FACTS, "basename", "done_name", annotators.NAMES_VERSION),
+        (LICENSE_FACTS, "license_role", "done_role", LICENSE_VERSION),
+    ):
+        done = lake.read(table).where(F.col("version") == version)
+        parts.append(done.select("blob_id", F.col(column).alias(name)))
+    rows = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts)
+    contents = rows.groupBy("blob_id").agg(
+        F.max("size_class").alias("size_class"),
+        F.count("basename").alias("num_files"),
+        F.collect_set("basename").alias("basename"),
+        F.collect_set("role").alias("role"),
+        F.collect_set("done_name").alias("done_name"),
+        F.collect_set("done_role").alias("done_role"),
+        F.coalesce(F.bit_or("done"), F.lit(0)).alias("done"),
     )
-
-
-def _without_done(
-    lake: Lake, contents: DataFrame, column: str, table: Table, name: str, version: int
-) -> DataFrame:
-    """`column` without the names that `table` has facts for."""
-    if not lake.exists(table):
-        return contents
-    facts = lake.read(table).where(F.col("version") == version)
-    done = facts.groupBy("blob_id").agg(F.collect_set(name).alias("done"))
-    rest = F.array_except(column, F.coalesce("done", F.array().cast("array<string>")))
-    return contents.join(done, on="blob_id", how="left").withColumn(column, rest).drop("done")
+    every = reduce(lambda bits, group: bits | group[0], BLOB_GROUPS, 0)
+    names_due = F.when(F.size("basenames") > 0, annotators.NAMES_BIT).otherwise(0)
+    return (
+        contents.where("num_files > 0 AND size_class IS NOT NULL")
+        .withColumn("basenames", F.array_sort(F.array_except("basename", "done_name")))
+        .withColumn("roles", F.array_sort(F.array_except("role", "done_role")))
+        .withColumn("due", F.lit(every).bitwiseAND(F.bitwise_not("done")).bitwiseOR(names_due))
+        .where("due > 0 OR size(roles) > 0")
+        .select("blob_id", "size_class", "basenames", "roles", "due")
+    )
 
 
 def _ranges(num_ranges: int) -> Iterator[tuple[str, str]]:

@@ -51,6 +51,7 @@ class DeltaLake:
         self.sample = sample
         self.staging = staging
         self._checked: set[str] = set()  # identifiers whose schema is known to be understood
+        self._created: set[str] = set()  # identifiers that Stackmill created: version 0 is empty
         self._known: dict[str, tuple[str, int] | None] = {}  # table -> (identifier, version)
 
     # --- names
@@ -74,9 +75,7 @@ class DeltaLake:
         found = self._find(table, self.identifier(table))
         if found is None and self.sample < 1:
             return self._sampled(table)
-        if found is None:
-            return self.spark.createDataFrame([], table.schema)
-        return self._rows(table, found)
+        return self._no_rows(table) if found is None else self._rows(table, found)
 
     def read_source(self, kind: str, path: str) -> DataFrame:
         """Raises ConfigError for a path where nothing is."""
@@ -100,7 +99,13 @@ class DeltaLake:
         found = self._find(table, self.identifier(table))
         return None if found is None else found[1]
 
+    def _no_rows(self, table: Table) -> DataFrame:
+        """A plan that the optimiser sees to be empty."""
+        return self.spark.createDataFrame([], table.schema).where(F.lit(False))
+
     def _rows(self, table: Table, found: tuple[str, int]) -> DataFrame:
+        if found[1] == 0 and found[0] in self._created:
+            return self._no_rows(table)  # as it was created: nothing has been written yet
         rows = self.spark.sql(f"SELECT * FROM {found[0]} VERSION AS OF {found[1]}")
         missing = [name for name in table.columns if name not in rows.columns]
         for name in missing:  # written by an older version: the column did not exist yet
@@ -110,7 +115,7 @@ class DeltaLake:
     def _sampled(self, table: Table) -> DataFrame:
         found = self._find(table, self.identifier(table, home=self.location))
         if found is None:
-            return self.spark.createDataFrame([], table.schema)
+            return self._no_rows(table)
         rows = self._rows(table, found)
         if "repo_id" in table.columns:
             return rows.where(in_sample("repo_id", self.sample))
@@ -140,6 +145,8 @@ class DeltaLake:
                 return False
             raise
         written_by = int({row["key"]: row["value"] for row in rows}.get(SCHEMA_PROPERTY, "0"))
+        if written_by:
+            self._created.add(identifier)
         if written_by > SCHEMA_VERSION:
             raise ContractError(
                 f"{identifier}: expected a table of schema version {SCHEMA_VERSION} or older, found "
@@ -204,7 +211,7 @@ class DeltaLake:
     def _write(self, table: Table, rows: DataFrame, mode: str, options: dict[str, str]) -> None:
         identifier = self.identifier(table)
         if self._find(table, identifier) is None:
-            self._create(table, identifier)
+            self.create(table)
         rows = rows.select(*table.columns)
         _check_columns(table, "rows to be written", rows.schema)
         writer = rows.write.format("delta").mode(mode).options(**options)
@@ -217,7 +224,9 @@ class DeltaLake:
     def _written(self, table: Table) -> None:
         self._known.pop(self.identifier(table), None)
 
-    def _create(self, table: Table, identifier: str) -> None:
+    def create(self, table: Table) -> None:
+        """The table without rows, as its contract says; nothing if it exists."""
+        identifier = self.identifier(table)
         properties = {
             SCHEMA_PROPERTY: str(SCHEMA_VERSION),
             "delta.dataSkippingStatsColumns": ",".join(table.statistics),
@@ -237,6 +246,7 @@ class DeltaLake:
         )
         self._known.pop(identifier, None)
         self._checked.add(identifier)
+        self._created.add(identifier)
 
     # --- what is neither
 

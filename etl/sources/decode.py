@@ -30,7 +30,6 @@ MAX_CONTROL_SHARE = 0.01  # of the characters, in what a detector calls text
 MIN_DETECT_CONFIDENCE = 0.5
 WIDER = {  # what a detector calls by the standard's name is often the vendor's superset
     "SHIFT_JIS": "cp932", "EUC-KR": "cp949", "BIG5": "big5hkscs", "GB2312": "gb18030",
-    "ISO-8859-1": "windows-1252",
 }  # fmt: skip
 
 
@@ -110,21 +109,19 @@ def _detected(raw: bytes, first_bad: int) -> tuple[str | None, bytes | None]:
     found = cchardet.detect(raw[start : start + DETECT_BYTES])
     guess, confidence = found.get("encoding"), found.get("confidence") or 0.0
     is_likely = guess is not None and confidence >= MIN_DETECT_CONFIDENCE
-    guesses = [guess.upper()] if is_likely and not guess.upper().startswith("UTF") else []
+    # Not UTF, which it is not; not Latin-1, whose place Windows-1252 takes, as in browsers.
+    name = (guess or "").upper()
+    is_told = is_likely and name != "ISO-8859-1" and not name.startswith("UTF")
+    guesses = [name, WIDER.get(name, name)] if is_told else []
     body = raw.removeprefix(codecs.BOM_UTF8)  # a marked file with a stray byte in it
-    for guess in [
-        *guesses,
-        *(WIDER.get(name, name) for name in guesses),
-        "windows-1252",
-        "latin-1",
-    ]:
+    for encoding in [*guesses, "windows-1252", "latin-1"]:
         try:
-            text = body.decode(guess)
+            text = body.decode(encoding)
             encoded = text.encode("utf-8")
         except (UnicodeError, LookupError):
             continue
         if _is_plausible(text):
-            return codecs.lookup(guess).name, encoded
+            return codecs.lookup(encoding).name, encoded
     return None, None
 
 

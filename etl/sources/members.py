@@ -229,7 +229,7 @@ def _zip_members(location: str, limits: Limits, budget: _Budget) -> Iterator[Mem
 
 def _zip_kind(info: zipfile.ZipInfo) -> str:
     kind = stat.S_IFMT(info.external_attr >> 16)
-    if info.is_dir() or kind == stat.S_IFDIR:
+    if info.filename.endswith("/") or kind == stat.S_IFDIR:  # is_dir raises for an empty name
         return "folder"
     if kind == stat.S_IFLNK:
         return "link"

@@ -318,6 +318,13 @@ def test_an_encrypted_member_of_a_zip_is_a_row(tmp_path):
     assert found.problems == [("corrupt_member", "one-1.0/a")]
 
 
+def test_a_member_without_a_name_is_a_row_and_the_others_are_read(tmp_path):
+    raw = zipped({"X": b"1\n", "one-1.0/a.py": b"2\n"}).replace(b"X", b"\0")
+    found = read_source("archives", write(tmp_path, "one-1.0.zip", raw))
+    assert found.texts == {"a.py": b"2\n"}
+    assert [error.kind for error in found.errors] == ["path_traversal"]
+
+
 def test_an_archive_without_files_is_a_row(tmp_path):
     write(tmp_path, "one-1.0.zip", zipped({}))
     write(tmp_path, "two-1.0.tar", tar({}))
@@ -325,7 +332,9 @@ def test_an_archive_without_files_is_a_row(tmp_path):
     assert found.problems == [("empty_archive", "one-1.0"), ("empty_archive", "two-1.0")]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None
+)
 @given(data=st.data(), suffix=st.sampled_from(["tar", "tar.gz", "tar.xz", "zip"]))
 def test_no_damage_raises_and_no_error_shows_content(data, suffix, tmp_path):
     files = {**FILES, "one-1.0/PKG-INFO": PKG_INFO, "one-1.0/caf\xe9" + "x" * 120: b"S3CRET" * 9}

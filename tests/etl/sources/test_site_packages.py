@@ -111,11 +111,17 @@ def test_a_record_that_is_gone_by_the_time_it_is_read_is_an_error_row(tmp_path):
 def test_names_with_commas_separators_and_other_bytes_are_found(tmp_path):
     with open(os.path.join(os.fsencode(tmp_path), b"caf\xe9.py"), "wb") as file:
         file.write(b"x\n")
-    files = ["a,b.py", "line\u2028break.py"]
-    record = ['"a,b.py",,', "line\u2028break.py,,", "caf\udce9.py,,", "gone\udce9.py,,"]
+    files = ["a,b.py", "line\u2028break.py", "c\rd.py"]
+    record = [
+        '"a,b.py",,',
+        '"c\rd.py",,',
+        "line\u2028break.py,,",
+        "caf\udce9.py,,",
+        "gone\udce9.py,,",
+    ]
     install(tmp_path, files=files, record=record)
     found = read_source("site-packages", tmp_path)
-    assert {"a,b.py", "line\u2028break.py", "caf%E9.py"} <= found.texts.keys()
+    assert {"a,b.py", "line\u2028break.py", "c\rd.py", "caf%E9.py"} <= found.texts.keys()
     assert found.problems == [("missing_file", "foo-bar/gone%E9.py")]
 
 

@@ -35,7 +35,7 @@ from etl.sources.records import (
     RepoRecord,
     Unit,
 )
-from etl.sources.rows import read_batch, resolve_columns
+from etl.sources.rows import column_names, one_row_a_file, read_batch, resolve_columns
 from etl.stage import Counts, Lake, Stage
 from etl.tables import BLOBS, FACT_TABLES, FILES, REPOS, SOURCE_ERRORS
 
@@ -184,7 +184,7 @@ def _with_settings(unit: Unit, settings: str) -> Unit:
 
 def _rows_fingerprint(lake: Lake, source: SourceConfig, settings: str) -> str:
     """Of the source's data files: path, size and time of change."""
-    files = lake.read_source(source.kind, source.path).select(
+    files = lake.read_source(source.kind, source.location).select(
         "_metadata.file_path", "_metadata.file_size", "_metadata.file_modification_time"
     )
     listed = sorted(str(tuple(row)) for row in files.distinct().toLocalIterator())
@@ -227,7 +227,8 @@ def _read_rows(lake: Lake, config: IngestConfig, found: RowSource, task: int) ->
     """The rows of a source that is a table. Raises ContractError if columns are missing."""
     source = found.source
     rows = lake.read_source(source.kind, source.location)
-    columns = resolve_columns(rows.columns, source.columns, source.location)
+    columns = resolve_columns(column_names(rows.schema), source.columns, source.location)
+    rows, columns = one_row_a_file(rows, columns), {name: name for name in columns}
     common = {
         "source_kind": source.kind,
         "source": source.location,

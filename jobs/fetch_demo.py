@@ -31,7 +31,9 @@ logger = logging.getLogger(__name__)
 MAX_MISSING = 0.2  # share of the list without which the demo is still worth running
 TIMEOUT_S = 120
 JSON_INDEX = "application/vnd.pypi.simple.v1+json"
-LINE = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[\w.+!-]+)\s+sha256:(?P<sha256>[0-9a-f]{64})\s*(?:#.*)?$")
+LINE = re.compile(
+    r"^(?P<name>[\w.-]+)==(?P<version>[\w.+!-]+)\s+sha256:(?P<sha256>[0-9a-f]{64})\s*(?:#.*)?$"
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ def parse_list(path: Path) -> list[Wanted]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except OSError as error:
-        raise ConfigError(f"{path}: expected a list of packages: {os.strerror(error.errno or 0)}") from None
+        raise ConfigError(
+            f"{path}: expected a list of packages: {os.strerror(error.errno or 0)}"
+        ) from None
     wanted = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
@@ -77,7 +81,9 @@ def index_url() -> str:
 def fetch_all(wanted: list[Wanted], folder: Path) -> list[str]:
     """Fetches what is missing, four at a time; gives a line for each that could not be had."""
     folder.mkdir(parents=True, exist_ok=True)
-    there = {_sha256(path) for path in folder.iterdir() if path.is_file() and path.suffix != ".part"}
+    there = {
+        _sha256(path) for path in folder.iterdir() if path.is_file() and path.suffix != ".part"
+    }
     missing = [one for one in wanted if one.sha256 not in there]
     if not missing:
         return []
@@ -107,7 +113,9 @@ def _fetch(one: Wanted, index: str, folder: Path) -> str:
             part.write_bytes(raw)
             part.replace(target)
             return target.name
-    raise SourceError("expected a file of the listed SHA-256 in the index, found none: renew the list")
+    raise SourceError(
+        "expected a file of the listed SHA-256 in the index, found none: renew the list"
+    )
 
 
 def _get(url: str, accept: str) -> bytes:

@@ -42,7 +42,9 @@ def test_imports_point_one_way(package: str) -> None:
 
 
 def test_etl_builds_no_session_parses_no_arguments_and_reaches_into_no_jvm() -> None:
-    forbidden = re.compile(r"argparse|SparkSession\.builder|\._jvm|sparkContext|\.rdd\b|import torch")
+    forbidden = re.compile(
+        r"argparse|SparkSession\.builder|\._jvm|sparkContext|\.rdd\b|import torch"
+    )
     wrong = [
         f"{path.relative_to(ROOT)}: {found.group()}"
         for path in modules("etl")

@@ -14,14 +14,20 @@ from jobs.lake import DeltaLake
 
 Row = dict[str, Any]
 
+VERSIONS = {
+    "facts": annotators.FACTS_VERSION,
+    "name_facts": annotators.NAMES_VERSION,
+    "pii_spans": annotators.PII_VERSION,
+}
+
 FACT = {
-    "version": annotators.FACTS_VERSION, "num_bytes": 500, "num_chars": 500, "num_lines": 20,
+    "num_bytes": 500, "num_chars": 500, "num_lines": 20,
     "max_line_length": 60, "avg_line_length": 24.0, "alphabetic_fraction": 0.7,
     "alphanumeric_fraction": 0.75, "base64_fraction": 0.0, "hex_fraction": 0.0,
     "unicode_escape_fraction": 0.0, "max_encoded_run": 0, "has_generated_marker": False,
 }  # fmt: skip
 NAME_FACT = {
-    "version": annotators.NAMES_VERSION, "language": "Python", "language_type": "programming",
+    "language": "Python", "language_type": "programming",
     "strategy": "extension", "confidence": 1.0, "is_generated": False,
     "visible_text_chars": None, "visible_text_fraction": None,
 }  # fmt: skip
@@ -44,8 +50,9 @@ def write(lake: DeltaLake, files: Iterable[Row]) -> None:
     text (its content), blob (default: from text), language and any other column of FACTS,
     NAME_FACTS, LICENSES (license_category), FILES (status, is_vendored) and REPOS (stars, is_fork).
     """
-    rows = [_full(file) for file in files]
+    full = [_full(file) for file in files]
     for table in (REPOS, FILES, BLOBS, FACTS, NAME_FACTS, LICENSES, PII_SPANS):
+        rows = [{**row, "version": VERSIONS.get(table.name)} for row in full]
         unique = {tuple(row.get(key) for key in table.key): row for row in rows}
         kept = [
             row

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from etl.redact import redact
 
-SPANS = pa.list_(
-    pa.struct([("kind", pa.string()), ("start", pa.int32()), ("end", pa.int32())])
-)
+SPANS = pa.list_(pa.struct([("kind", pa.string()), ("start", pa.int32()), ("end", pa.int32())]))
 
 
 def run(texts: list[str], spans: list[list[tuple[str, int, int]]]) -> tuple[list[str], list[int]]:
-    rows = [[{"kind": kind, "start": start, "end": end} for kind, start, end in row] for row in spans]
+    rows = [
+        [{"kind": kind, "start": start, "end": end} for kind, start, end in row] for row in spans
+    ]
     content, counts = redact(pa.array(texts, pa.string()), pa.array(rows, SPANS))
     content.validate(full=True)
     return content.to_pylist(), counts.to_pylist()

@@ -6,7 +6,18 @@ import dataclasses
 import re
 from html.parser import HTMLParser
 
-from etl.report import Bin, Cluster, ErrorExample, Job, ReportData, Share, Step, render, size, summary
+from etl.report import (
+    Bin,
+    Cluster,
+    ErrorExample,
+    Job,
+    ReportData,
+    Share,
+    Step,
+    render,
+    size,
+    summary,
+)
 
 EMPTY = ReportData(
     title="test corpus", made_at="2026-01-01 00:00 UTC", version="0", refresh_id="r", config_hash="c",

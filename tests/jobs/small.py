@@ -57,7 +57,8 @@ def write_trees(root: Path) -> Path:
             "made.py": GENERATED,
             "mail.py": f"# write to ann.lee@stackmill-example.org\n{OTHER}",
             "picture.png": b"\x89PNG\r\n\x1a\n\0\0\0\0",
-            "latin.py": "# caf\xe9 au lait, d\xe9j\xe0 vu, na\xefve\n".encode("latin-1") + CODE.encode(),
+            "latin.py": "# caf\xe9 au lait, d\xe9j\xe0 vu, na\xefve\n".encode("latin-1")
+            + CODE.encode(),
             "empty.py": "",
             "node_modules/x/index.js": "function two() { return 1 + 1; }\n",
         },
@@ -103,7 +104,9 @@ def write_git(root: Path) -> Path:
     """A repository with one commit, and one without any."""
     folder = root / "git"
     repository = pygit2.init_repository(str(folder / "one"))
-    write_tree(folder / "one", {"LICENSE": MIT.format(name="Git"), "git.py": "GIT = 'one'\n" + CODE})
+    write_tree(
+        folder / "one", {"LICENSE": MIT.format(name="Git"), "git.py": "GIT = 'one'\n" + CODE}
+    )
     repository.index.add_all()
     repository.index.write()
     who = pygit2.Signature("Dov", "dov@stackmill-example.org", 1_600_000_000, 0)

@@ -36,7 +36,7 @@ class Handler(SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture()
+@pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     root = tmp_path / "web"
     for name, content in FILES.items():

@@ -38,7 +38,9 @@ def test_a_table_that_does_not_exist_has_no_rows_and_no_version(lake: DeltaLake)
 def test_replacing_repositories_leaves_their_neighbours_in_the_bucket(lake: DeltaLake) -> None:
     before = {"00a": "MIT", "00b": "MIT", "7f0": "MIT", "ff0": "MIT"}
     lake.overwrite(LICENSES, licenses(lake, before))
-    lake.replace_repos(LICENSES, licenses(lake, {"00a": "ISC", "ff1": "Zlib"}), ["00a", "ff0", "ff1"])
+    lake.replace_repos(
+        LICENSES, licenses(lake, {"00a": "ISC", "ff1": "Zlib"}), ["00a", "ff0", "ff1"]
+    )
     assert stored(lake) == {"00a": "ISC", "00b": "MIT", "7f0": "MIT", "ff1": "Zlib"}
 
 
@@ -128,7 +130,7 @@ def test_a_broken_table_is_an_error_and_not_an_empty_one(lake: DeltaLake, tmp_pa
     shutil.copytree(tmp_path / "lake", broken, ignore=shutil.ignore_patterns("*.crc"))
     for entry in (broken / "licenses" / "_delta_log").glob("*.json"):
         entry.write_text("{")
-    with pytest.raises(Exception, match="(?i)delta|json|parse"):
+    with pytest.raises(Exception, match=r"(?i)delta|json|parse"):
         DeltaLake(lake.spark, str(broken)).read(LICENSES).collect()
 
 

@@ -60,7 +60,9 @@ def rows_of(spark: Any, folder: Path, table: Table) -> list[str]:
     lake = DeltaLake(spark, str(folder / "lake"))
     columns = [name for name in table.columns if name not in table.volatile]
     found = lake.read(table).select(*columns).collect()
-    return sorted(json.dumps(row.asDict(recursive=True), default=_shown, sort_keys=True) for row in found)
+    return sorted(
+        json.dumps(row.asDict(recursive=True), default=_shown, sort_keys=True) for row in found
+    )
 
 
 def _shown(value: Any) -> str:
@@ -203,7 +205,9 @@ def test_refresh_equals_rebuild_and_order_is_nothing(spark: Any, tmp_path: Path)
     (trees / "ann" / "area.py").write_text(small.CODE + "\n\nSIDES = 4\n")
     (trees / "ann" / "made.py").unlink()
     shutil.rmtree(trees / "cho")
-    small.write_tree(trees / "fay", {"LICENSE": small.MIT.format(name="Fay"), "fay.py": small.OTHER})
+    small.write_tree(
+        trees / "fay", {"LICENSE": small.MIT.format(name="Fay"), "fay.py": small.OTHER}
+    )
     assert main(["refresh", "--conf", path]) == 0
 
     rebuilt = tmp_path / "rebuilt"

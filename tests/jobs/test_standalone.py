@@ -116,7 +116,13 @@ def test_executors_run_the_wheel(
     ]  # fmt: skip
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     found = subprocess.run(
-        command, cwd=driver, env=environment, capture_output=True, text=True, check=False, timeout=300
+        command,
+        cwd=driver,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert found.returncode == 0, found.stderr[-3000:]
     assert "= kept" in found.stdout

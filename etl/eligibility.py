@@ -40,7 +40,9 @@ def judge(files: DataFrame, rules: Rules) -> DataFrame:
     """`files` with failed_rules (in the rules' order), evidence (rule -> what was found), is_eligible."""
     named = rules.enabled()
     failed = F.array_compact(
-        F.array(*(F.when(_fails(rule.failing()), F.lit(name)) for name, rule in named))
+        F.array(*(F.when(_fails(rule.failing()), F.lit(name)) for name, rule in named)).cast(
+            "array<string>"  # also where every rule is switched off
+        )
     )
     found = F.array_compact(
         F.array(
@@ -48,7 +50,7 @@ def judge(files: DataFrame, rules: Rules) -> DataFrame:
                 F.when(_fails(rule.failing()), F.struct(F.lit(name), rule.found()))
                 for name, rule in named
             )
-        )
+        ).cast("array<struct<rule:string,found:string>>")
     )
     return (
         files.withColumn("failed_rules", failed)

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from etl.licenses.names import TEXT
 
-LICENSE_VERSION = 1
+LICENSE_VERSION = 2
 
 MAX_TEXT_CHARS = 256 << 10  # of a license text; what lies beyond is not looked at
 MAX_MANIFEST_CHARS = 1 << 18  # a longer manifest is data and states nothing
@@ -39,7 +39,7 @@ _COPYRIGHT = re.compile(  # a year or a sign is what tells a notice from a sente
     re.IGNORECASE,
 )
 _MEANS_SOMETHING = re.compile(  # more than who holds the copyright: such a line stays
-    r"licen[cs]|permi|grant|redistribut|distribut|warrant|gpl\b|\bus(?:e[ds]?|ing|age)\b|commercial"
+    r"licen[cs]|permi|grant|redistribut|distribut|warrant|gpl|\bus(?:e[ds]?|ing|age)\b|commercial"
     r"|forbid|prohibit|\bmay\b|\bmust\b|\bshall\b|\bnot?\b|\bcop(?:y|ies|ied|ying)\b|modif|patent"
     r"|provided|subject|terms|condition|spdx|\bunder\b|public domain|confidential|proprietary"
     r"|\bare\b|\bis\b|deriv|based on",
@@ -246,21 +246,26 @@ def _pom(text: str) -> dict[str, Any]:
     return {"names": sorted({name.strip() for name in names if name.strip()})}
 
 
-_GEM_LICENSE = re.compile(
-    r"""\.licen[sc]es?\s*=\s*(\[[^\]]{0,500}\]|%w[\[(][^\])]{0,500}[\])]|['"][^'"\n]{0,200}['"])"""
+_RUBY_COMMENT = re.compile(r"^=begin\b.*?^=end\b|^__END__\b.*", re.MULTILINE | re.DOTALL)
+_GEM_LICENSE = re.compile(  # on a line where no comment begins before it
+    r"""^[^#\n]{0,500}?\.licen[sc]es?\s*=\s*"""
+    r"""(\[[^\]]{0,500}\]|%w[\[(][^\])]{0,500}[\])]|['"][^'"\n]{0,200}['"])""",
+    re.MULTILINE,
 )
 
 
 def _gemspec(text: str) -> dict[str, Any]:
-    found = _GEM_LICENSE.search(text)
-    if not found:
-        return {}
-    value = found[1]
+    """Of several assignments, which only a run of the file could tell apart, all apply."""
+    assigned = _GEM_LICENSE.findall(_RUBY_COMMENT.sub("", text))
+    stated = sorted({name for name in map(_gem_licenses, assigned) if name})
+    return _fields(" AND ".join(f"({name})" for name in stated) if stated[1:] else "".join(stated))
+
+
+def _gem_licenses(value: str) -> str:
+    value = re.sub(r"#[^\n]*", "", value)
     is_words = value.startswith("%w")
     names = value[3:-1].split() if is_words else re.findall(r"['\"]([^'\"]+)['\"]", value)
-    if len(names) > 1:
-        return _fields(" OR ".join(f"({name})" for name in names))
-    return _fields(names[0] if names else None)
+    return " OR ".join(f"({name})" for name in names) if len(names) > 1 else "".join(names)
 
 
 _FIELDS: dict[str, Callable[[str], dict[str, Any]]] = {

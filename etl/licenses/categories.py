@@ -133,6 +133,11 @@ def _of_id(key: str, rating: Rating) -> str:
     return "other" if of_scancode == "permissive" else of_scancode
 
 
+def badness(expression: str) -> int:
+    """The place of an expression's category in CATEGORIES: 0 is permissive."""
+    return CATEGORIES.index(category(expression))
+
+
 def spdx_expression(text: str) -> str | None:
     """The expression in SPDX's current ids, or None if `text` is not one of known ids."""
     licensing = _licensing()

@@ -8,6 +8,7 @@ permission.
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib.metadata
 import json
@@ -16,20 +17,22 @@ from typing import Any, NamedTuple
 
 from etl.licenses import naming
 from etl.licenses.categories import (
-    CATEGORIES,
     UNKNOWN,
     all_of,
     any_of,
-    category,
+    badness,
     ids_of,
     spdx_expression,
 )
+from etl.licenses.choices import offers_choice
 from etl.licenses.names import TEXT
 
 MIN_COVERAGE = 75.0  # percent of a text that known license texts must cover
 MIN_PARTIAL_COVERAGE = 20.0  # with a known text in it, but much that is not
 MAX_POINTER_CHARS = 1500
 MAX_CHOICES = 3  # licenses between which one text offers a choice; a longer list is a bundle
+
+MAX_HEAD_CHARS = 400  # of a license text, where its copyright lines may stand
 
 FAMILY_SCORE = 0.6  # of a manifest that names a family of licenses only
 
@@ -47,7 +50,7 @@ def detector_version() -> str:
     """Of the detector, its data and the rules of this file: cached results are of one version."""
     packages = ("licenseclassifier", "license-expression")
     parts = [f"{name} {importlib.metadata.version(name)}" for name in packages]
-    return "; ".join(["stackmill 1", *parts])
+    return "; ".join(["stackmill 2", *parts])
 
 
 def detect(role: str, text: str) -> Detection:
@@ -83,7 +86,7 @@ def _detect_fields(fields: dict[str, Any]) -> Detection:
         stricter = [
             other
             for other in known
-            if _badness(other) > _badness(expression) and not naming.is_within(other, expression)
+            if badness(other) > badness(expression) and not naming.is_within(other, expression)
         ]
         score = FAMILY_SCORE if naming.is_family(stated) else 0.9
         return Detection(all_of([expression, *stricter]), score)
@@ -93,22 +96,12 @@ def _detect_fields(fields: dict[str, Any]) -> Detection:
     return Detection(all_of(known), FAMILY_SCORE if is_family else 0.8)
 
 
-def _badness(expression: str) -> int:
-    return CATEGORIES.index(category(expression))
-
-
 # --- texts
 
 _TAG = re.compile(r"SPDX-License-Identifier:?[ \t]*([^\n]+)")
 _TAG_END = re.compile(r"[\s'\"`]*(?:\*+/|-->|#\}|\*\)|\*+)?[\s'\"`]*$")
+_NOTICE_LINE = re.compile(r"^\W*(?:copyright\s*(?:\(c\)|©|\d{4})|\(c\)|©).*", re.I | re.M)
 _OTHER_FILE = re.compile(r"\b(?:LICEN[CS]E|COPYING)[-._][A-Za-z0-9]+")
-_CHOICE = re.compile(
-    r"\bdual[- ]?licen[cs]|\beither (?:of )?(?:the|these|an?)?[^.]{0,80}?licen[cs]e|your choice of"
-    r"|at your (?:option|choice)(?!\)?,? any (?:later|newer))|\bchoose (?:either|one|between)"
-    r"|licen[cs]ed under (?:either|any) |\bdisjunctive",
-    re.IGNORECASE,
-)
-_OF_A_PART = re.compile(r"\b(?:examples?|documentation|portions?|parts?|some|recipes)\b", re.I)
 _TERMS = re.compile(
     r"\b(?:must|shall|may not|prohibited|restrict\w*|commercial|forbidden|without (?:the )?prior"
     r"|not permitted|only if|provided that|patent|agrees? to)\b",
@@ -122,12 +115,15 @@ _RESTRICTION = re.compile(  # one of these beside a known text takes from what i
     r"|(?:personal|internal|academic|educational|evaluation) (?:use|purpose)"
     r"|(?:may|must|shall) not (?:be )?(?:use|sell|sold|redistribut|distribut|cop[iy]|modif)"
     r"(?![^.]{0,60}\bexcept)"
-    r"|right to sell|proprietary and confidential|confidential and proprietary",
+    r"|right to sell|proprietary and confidential|confidential and proprietary"
+    r"|(?:\bcopyright\b|\(c\)|©)[^.]{0,80}?\b(?:proprietary|confidential|do not (?:re)?distribute)",
     re.IGNORECASE,
 )
 _MENTION = re.compile(  # of a license that governs something, in what no license text covers
     r"\b(?:under|licen[cs]e:|licensed)[^.]{0,80}?(?=GNU (?:Affero |Lesser |Library )?General Public"
-    r"|\b[AL]?GPL[- ]?(?:v|version )?[123])",
+    r"|\b[AL]?GPL[- ]?(?:v|version )?[123])"
+    r"|(?:\bcopyright\b|\(c\)|©)[^.]{0,80}?(?=\b[AL]?GPL[- ]?(?:v|version )?[123])"
+    r"|(?=\b[AL]?GPL[- ]?(?:v|version )?[123][^.,;]{0,20} licensed\b)",
     re.IGNORECASE,
 )
 _EXCEPTIONS = tuple(
@@ -141,15 +137,17 @@ _EXCEPTIONS = tuple(
 
 
 def _detect_text(text: str) -> Detection:
-    from licenseclassifier._engine import scan  # its public function hides the coverage
-
-    coverage = scan(text)
+    coverage = _scanner().scan(text)
     spans = [(match.id, match.start, match.end) for match in coverage.match]
     ids = _without_implied({current_id(name) for name, _, _ in spans})
-    outside = _outside(text, spans)
-    tags = [naming.named(_TAG_END.sub("", tag)) for tag in _TAG.findall(outside)]
+    gaps = [*_outside(text, spans), *_notices(text, spans)]
+    outside = "\n".join(gaps)
+    preamble = text[: min((m.start for m in coverage.match if not m.is_url), default=len(text))]
+    tags = _tags(outside)
     if tags:
-        return _with_tags(all_of(tags), ids, coverage.percent, outside)
+        # A choice below a text is of a part: it excuses no text.
+        deciding = _tags(preamble) if " OR " in all_of(tags) else tags
+        return _with_tags(tags, deciding, ids, coverage.percent, outside)
     if not ids or coverage.percent < MIN_PARTIAL_COVERAGE:
         if not ids and len(text) <= MAX_POINTER_CHARS and _OTHER_FILE.search(text):
             return NOTHING  # it says which files hold the licenses: they speak for themselves
@@ -160,47 +158,64 @@ def _detect_text(text: str) -> Detection:
         return Detection(all_of(found), 0.5 if noticed else 0.0)
     mentioned = _mentioned(outside, ids)
     expressions = _with_exceptions([*ids, *mentioned], text)
-    may_choose = 1 < len(expressions) <= MAX_CHOICES and _offers_choice(outside)
+    may_choose = 1 < len(expressions) <= MAX_CHOICES and offers_choice(preamble, expressions)
     found = [any_of(expressions) if may_choose else all_of(expressions)]
     if _adds_terms(outside, coverage.percent):
         found.append(UNKNOWN)
     return Detection(all_of(found), min(1.0, coverage.percent / 100))
 
 
-def _with_tags(tagged: str, ids: list[str], percent: float, outside: str) -> Detection:
-    """A tag decides how the texts beside it apply; texts that it does not name apply as well."""
-    others = [name for name in ids if not ids_of(name) <= ids_of(tagged)]
-    others = [name for name in others if not (naming.is_within(name, tagged) and "GPL" in name)]
-    found = [tagged, *others]
+@functools.lru_cache(maxsize=1)
+def _scanner() -> Any:
+    """licenseclassifier's, whose public function hides the coverage and starts a text too early.
+
+    From a copyright word up to 50 words above a license text it takes all for that text: what
+    stands between would never be read.
+    """
+    from licenseclassifier._engine import builtin_scanner
+
+    scanner = copy.copy(builtin_scanner())
+    scanner._copyright = -1  # no such word
+    return scanner
+
+
+def _tags(text: str) -> list[str]:
+    return [naming.named(_TAG_END.sub("", tag)) for tag in _TAG.findall(text)]
+
+
+def _with_tags(
+    tags: list[str], deciding: list[str], ids: list[str], percent: float, outside: str
+) -> Detection:
+    """Deciding tags say how the texts apply; texts that they do not name apply as well."""
+    decided = " AND ".join(f"({tag})" for tag in deciding)
+    others = [name for name in ids if not ids_of(name) <= ids_of(decided)]
+    others = [name for name in others if not (naming.is_within(name, decided) and "GPL" in name)]
+    found = [*tags, *others]
     if ids and percent < MIN_COVERAGE and len(_TERMS.findall(outside)) > 1:
         found.append(UNKNOWN)
     return Detection(all_of(found), 1.0)
 
 
-def _outside(text: str, spans: list[tuple[str, int, int]]) -> str:
-    """What no license text covers."""
+def _outside(text: str, spans: list[tuple[str, int, int]]) -> list[str]:
+    """What no license text covers, a string for each gap between them."""
     parts, last = [], 0
     for _, start, end in sorted(spans, key=lambda span: span[1]):
         parts.append(text[last : max(last, start)])
         last = max(last, end)
-    return "\n".join([*parts, text[last:]])
+    return [*parts, text[last:]]
+
+
+def _notices(text: str, spans: list[tuple[str, int, int]]) -> list[str]:
+    """Copyright lines at the head of license texts, whose patterns let any words follow there."""
+    heads = [text[start : min(end, start + MAX_HEAD_CHARS)] for _, start, end in spans]
+    return [line for head in heads for line in _NOTICE_LINE.findall(head)]
 
 
 def _adds_terms(outside: str, percent: float) -> bool:
     """Beside the known texts stand terms that nobody knows, not only names and headings."""
-    if percent < MIN_COVERAGE:
-        return len(_TERMS.findall(outside)) > 1
+    if percent < MIN_COVERAGE and len(_TERMS.findall(outside)) > 1:
+        return True
     return _RESTRICTION.search(" ".join(outside.split())) is not None
-
-
-def _offers_choice(outside: str) -> bool:
-    """It says of the whole, near its start, that one may choose."""
-    flat = " ".join(outside[:3000].split())
-    for match in _CHOICE.finditer(flat):
-        start = flat.rfind(". ", 0, match.start()) + 1
-        if not _OF_A_PART.search(flat[start : match.start()]):
-            return True
-    return False
 
 
 def _mentioned(outside: str, ids: list[str]) -> list[str]:

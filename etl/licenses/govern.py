@@ -19,10 +19,10 @@ from pyspark.sql import types as T
 from etl.config import Config
 from etl.licenses.candidates import LICENSE_VERSION
 from etl.licenses.categories import (
-    CATEGORIES,
     UNKNOWN,
     Rating,
     all_of,
+    badness,
     category,
     ids_of,
     parts_of,
@@ -184,19 +184,22 @@ def combine(stated: list[tuple[str, str]]) -> str:
     """What (role, expression) pairs of one folder say together.
 
     A manifest says how texts apply: its OR that names all of them is the choice they are offered
-    under, its or-later widens the plain text of a version, and so does its exception. A manifest
-    whose field nobody can read says nothing where a text speaks. All else applies together.
+    under, if the text of its mildest alternative is there; its or-later widens the plain text of a
+    version, and so does its exception. A manifest whose field nobody can read says nothing where a
+    text speaks. All else applies together.
     """
     texts = sorted({expression for role, expression in stated if role == TEXT})
     manifests = sorted({expression for role, expression in stated if role != TEXT})
     if texts:
         manifests = [expression for expression in manifests if expression != UNKNOWN]
     if len(manifests) == 1:
-        texts = [text for text in texts if not _explains(manifests[0], text)]
+        explained = [text for text in texts if _explains(manifests[0], text)]
+        if " OR " not in manifests[0] or _holds_mildest(manifests[0], explained):
+            texts = [text for text in texts if text not in explained]
     expression = all_of([*texts, *manifests])
     parts = parts_of(expression)
     if len(parts) > MAX_PARTS:  # bundles of hundreds: the worst of them decide
-        worst = sorted(parts, key=lambda part: (-CATEGORIES.index(category(part)), part))
+        worst = sorted(parts, key=lambda part: (-badness(part), part))
         return all_of(worst[:MAX_PARTS])
     return expression
 
@@ -211,6 +214,12 @@ def _explains(manifest: str, text: str) -> bool:
     # COPYING beside COPYING.LESSER: LGPL-3.0 is written as an addition to GPL-3.0.
     is_lesser = {"LGPL-3.0-only", "LGPL-3.0-or-later"} & offered
     return bool(is_lesser) and ids_of(text) <= {"GPL-3.0-only", "GPL-3.0-or-later", *is_lesser}
+
+
+def _holds_mildest(choice: str, texts: list[str]) -> bool:
+    """A text is as mild as the choice: no text of GPL alone is excused by an `MIT OR GPL`."""
+    parts = {part for text in texts for part in parts_of(text)}
+    return any(badness(part) <= badness(choice) for part in parts)
 
 
 def _widened(name: str) -> str:

@@ -29,13 +29,19 @@ _VERSION = r"[-_ ]?v?\d*(?:\.\d+)*\+?(?:[-_ ](?:only|or[-_]later|clause|new|simp
 _NAME = re.compile(
     rf"^(?:(?:{_WORD})(?:v?\d[\d.]*)?(?:[-_. ].*)?"  # LICENSE, COPYING3, LICENSE-MIT
     rf"|.*[-_. ](?:{_WORD})(?:\.\w+)?"  # MIT-LICENSE.txt, numpy_license
+    rf"|(?:mit|bsd|apache|gpl)(?:{_WORD})(?:\.\w+)?|al-?2(?:\.0)?(?:\.txt)?"  # MITLicense.txt
     rf"|{_SHORT}{_VERSION}(?:\.(?:txt|md|rst|html?|text))?)$",  # MIT.txt, Apache2.0, GPL-3.0.txt
     re.IGNORECASE,
 )
 _NO_TERMS = re.compile(  # what they hold are the licenses of others, or people
     r"third[-_ ]?part|3rd[-_ ]?part|notice|credits|acknowledg|^authors|^contributors|^readme"
-    r"|^changes|^changelog|^maintainers|^code_of_conduct|^contributing|^security|\.about$",
+    r"|^changes|^changelog|^maintainers|^code_of_conduct|^contributing|^security|\.about$"
+    # The form of a notice: nothing is given under it.
+    r"|(?:licen[cs]e|copyright)[-_. ]?(?:header|template)(?![a-z])",
     re.IGNORECASE,
+)
+_OF_ONE_FILE = re.compile(  # main.js.LICENSE.txt, logo.png.license
+    r"\.(\w+)\.(?:licen[cs]es?|copyright)(?:\.(?:txt|md))?$", re.IGNORECASE
 )
 _CODE_EXTENSIONS = """
     py pyi pyx pxd ipynb js ts tsx jsx mjs cjs java go rs c h cc cpp cxx hpp hh cs rb php sh bash
@@ -45,11 +51,14 @@ _CODE_EXTENSIONS = """
     diff patch log db sqlite bin exe dll so
 """
 _CODE = frozenset(_CODE_EXTENSIONS.split())
+_FILE_EXTENSIONS = f"{_CODE_EXTENSIONS} md rst txt html htm jpeg webp mp3 mp4 wav ogg doc docx odt"
+_FILES = frozenset(_FILE_EXTENSIONS.split())
 
-# Folders whose files speak for the folder that holds them.
+# Folders whose files speak for the folder that holds them. In lower case they are folders of code
+# or hold the licenses of bundled parts: those speak for themselves alone.
 _SPEAKS_FOR_PARENT = re.compile(
-    r"(?:^|/)(?:[^/]+\.(?:dist|egg)-info|EGG-INFO|META-INF|LICENSES|LICENCES|LEGAL|\.github"
-    r"|licen[cs]es?|legal)(?:/.*)?$"
+    r"(?:^|/)(?:\.github|(?:[^/]+\.(?:dist|egg)-info|EGG-INFO|META-INF|LICENSES|LICENCES|LEGAL)"
+    r"(?:/.*)?)$"
 )
 # A manifest in a folder of another name, such as packages/license/package.json, speaks for itself.
 _MANIFEST_SPEAKS_FOR_PARENT = re.compile(
@@ -58,6 +67,8 @@ _MANIFEST_SPEAKS_FOR_PARENT = re.compile(
 _LICENSE_FOLDER = re.compile(
     r"(?:^|/)(?:LICENSES|LICENCES|LEGAL|[^/]+\.dist-info/licen[cs]es(?:/.*)?)$"
 )
+# Below it a wheel keeps the folders of its source tree. Source: PEP 639.
+_MIRROR = re.compile(r"(?:^|/)[^/]+\.dist-info/licen[cs]es/(?:src(?:/|$))?")
 
 
 def license_role(path: str) -> str | None:
@@ -71,7 +82,8 @@ def license_role(path: str) -> str | None:
         return "gemspec"
     if dot and stem and extension.lower() in _CODE:
         return None
-    if _NO_TERMS.search(name):
+    one_file = _OF_ONE_FILE.search(name)
+    if _NO_TERMS.search(name) or (one_file and one_file[1].lower() in _FILES):
         return None
     if _NAME.match(name) or _LICENSE_FOLDER.search(folder):
         return TEXT
@@ -79,7 +91,14 @@ def license_role(path: str) -> str | None:
 
 
 def governed_directory(path: str) -> str:
-    """The folder whose files a license file or manifest governs; "" for the root."""
+    """The folder whose files a license file or manifest governs; "" for the root.
+
+    A license below `x.dist-info/licenses/` governs the folder at its path in the source tree.
+    """
     folder = path.rpartition("/")[0]
+    mirror = _MIRROR.search(folder)
+    if mirror:
+        outer, inner = folder[: mirror.start()], folder[mirror.end() :]
+        folder = "/".join(part for part in (outer, inner) if part)
     is_manifest = license_role(path) != TEXT
     return (_MANIFEST_SPEAKS_FOR_PARENT if is_manifest else _SPEAKS_FOR_PARENT).sub("", folder)

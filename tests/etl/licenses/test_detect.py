@@ -86,9 +86,62 @@ TEXTS = {
         "at your option.\n\n" + texts.MIT + "\n" + texts.ISC,
         "ISC OR MIT",
     ),
-    "dual-licensed": (
+    # A choice names what it is between: the second text may be of a bundled part.
+    "dual-licensed, between what is not said": (
         "This project is dual-licensed.\n\n" + texts.MIT + "\n" + texts.BSD_3,
+        "BSD-3-Clause AND MIT",
+    ),
+    "dual-licensed": (
+        "This project is dual-licensed under the MIT and the 3-clause BSD license.\n\n"
+        + texts.MIT + "\n" + texts.BSD_3,
         "BSD-3-Clause OR MIT",
+    ),
+    "dual-licensed, GPL by its letters": (
+        "Dual licensed: MIT or GPLv2, at your option.\n\n" + texts.MIT + "\n" + GPL_2,
+        "GPL-2.0-only OR MIT",
+    ),
+    "dual-licensed with a commercial license, a part bundled": (
+        "Dual-licensed: GPL version 2, or a commercial license\n\n" + GPL_2
+        + "\nThis product includes jQuery:\n\n" + texts.MIT,
+        "GPL-2.0-only AND MIT",
+    ),
+    "dual-licensed with a commercial license, a part named": (
+        "Dual-licensed: GPL version 2, or a commercial license\n\nIncludes jQuery, which is MIT\n\n"
+        + GPL_2 + "\n" + texts.MIT,
+        "GPL-2.0-only AND MIT",
+    ),
+    "the choice of a tagged part excuses no text": (
+        GPL_2 + "\nvendor/x: SPDX-License-Identifier: MIT OR GPL-2.0-only\n",
+        "(MIT OR GPL-2.0-only) AND GPL-2.0-only",
+    ),
+    "the choice of a part": (
+        GPL_2 + "\njQuery is dual licensed under the MIT or GPL licenses, at your option.\n\n" + texts.MIT,
+        "GPL-2.0-only AND MIT",
+    ),
+    "GPL on a copyright line": (
+        "Copyright (C) 2020 Foo. Licensed under the GPL v3.\n\n" + texts.MIT,
+        "GPL-3.0-only AND MIT",
+    ),
+    "AGPL on a copyright line": (
+        "App (c) 2020 Foo is AGPL-3.0 licensed, some parts are MIT:\n\n" + texts.MIT,
+        "AGPL-3.0-only AND MIT",
+    ),
+    "GPL on a copyright line between texts": (
+        texts.ISC + "\nCopyright 2019 Foo, GPLv2 only, see src/bar\n\n" + texts.MIT,
+        "GPL-2.0-only AND ISC AND MIT",
+    ),
+    "proprietary on a copyright line": (
+        "Copyright (c) 2020 Foo, proprietary, do not distribute\n\n" + texts.MIT,
+        f"{UNKNOWN} AND MIT" if UNKNOWN < "MIT" else f"MIT AND {UNKNOWN}",
+    ),
+    "tag below a copyright line": (
+        "Copyright (c) 2020 Foo is the holder\nSPDX-License-Identifier: GPL-3.0-only\n\n" + texts.MIT,
+        "GPL-3.0-only AND MIT",
+    ),
+    "MIT, not to be sold": (
+        "Commons Clause License Condition\nThe grant of rights under the License will not include, and\n"
+        "the License does not grant to you, the right to Sell the Software.\n\n" + texts.MIT,
+        f"{UNKNOWN} AND MIT" if UNKNOWN < "MIT" else f"MIT AND {UNKNOWN}",
     ),
     "dual-licensed examples only": (
         "The examples in the documentation are dual-licensed.\n\n" + texts.MIT + "\n" + texts.ISC,
@@ -191,6 +244,14 @@ MANIFESTS = [  # role, content, expression
      "<name>GNU General Public License, version 2</name></license></licenses></project>",
      "Apache-2.0 AND GPL-2.0-only"),
     ("gemspec", "s.licenses = ['MIT', 'Ruby']", "MIT OR Ruby"),
+    ("gemspec", "# s.license = 'MIT'\ns.license = 'AGPL-3.0'", "AGPL-3.0-only"),
+    ("gemspec", "s.license = 'AGPL-3.0' # s.license = 'MIT'", "AGPL-3.0-only"),
+    ("gemspec", "s.name = 'x' # s.license = 'MIT'", None),
+    ("gemspec", "=begin\ns.license = 'MIT'\n=end\ns.license = 'AGPL-3.0'", "AGPL-3.0-only"),
+    ("gemspec", "s.license = 'AGPL-3.0'\n__END__\ns.license = 'MIT'", "AGPL-3.0-only"),
+    ("gemspec", "s.licenses = [\n  'AGPL-3.0', # 'MIT'\n]", "AGPL-3.0-only"),
+    ("gemspec", "s.license = 'MIT'\ns.license = 'AGPL-3.0' if full?", "AGPL-3.0-only AND MIT"),
+    ("gemspec", "s.license = 'MIT'\ns.license = 'MIT'", "MIT"),
     ("metadata", f"Classifier: {OSI} MIT License\n", "MIT"),
     ("metadata", f"Classifier: {OSI} BSD License\n", "BSD-3-Clause"),
     ("metadata", f"Classifier: {OSI} Apache Software License\n", "Apache-2.0"),

@@ -35,7 +35,7 @@ def test_a_full_disk_fails_clearly_and_a_rerun_completes(
 ) -> None:
     trees = small.write_trees(tmp_path)
     lake = str(small_disk / "lake")
-    base = ["--lake", lake, "--set", f"mlflow.tracking_uri=sqlite:///{tmp_path}/mlflow.db"]
+    base = ["--lake", lake]
     assert main(["ingest", *base, "--source", f"tree:{trees}"]) == 0
     before = DeltaLake(spark, lake).read(FILES).count()
 

@@ -114,7 +114,8 @@ def test_executors_run_the_wheel(
         "--set", f"session.jars={Path(sys.prefix) / 'share' / 'stackmill' / 'jars'}",
         "--set", "session.spark={spark.executor.memory: 1g, spark.cores.max: '1'}",
     ]  # fmt: skip
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    unset = ("PYTHONPATH", "MLFLOW_TRACKING_URI")  # the store beside the lake is the default
+    environment = {key: value for key, value in os.environ.items() if key not in unset}
     found = subprocess.run(
         command,
         cwd=driver,
@@ -127,3 +128,4 @@ def test_executors_run_the_wheel(
     assert found.returncode == 0, found.stderr[-3000:]
     assert "= kept" in found.stdout
     assert (tmp_path / "lake" / "corpus" / "_delta_log").is_dir()
+    assert (tmp_path / "mlflow.db").is_file()

@@ -2,10 +2,11 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3.11
 VENV := .venv
+VENV4 := .venv-spark4
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: help setup run test lint types bench clean demo-sources
+.PHONY: help setup run test test-spark4 lint types bench clean demo-sources
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -29,6 +30,18 @@ run: demo-sources ## the demo corpus, end to end on real code; prints where the 
 
 test: setup ## all tests
 	@$(BIN)/python -m pytest
+
+# The same versions but for what constraints-spark4.txt names.
+$(VENV4)/.ready: pyproject.toml constraints.txt constraints-spark4.txt | setup
+	test -x $(VENV4)/bin/python || $(PYTHON) -m venv $(VENV4)
+	@mkdir -p build
+	awk -F== 'NR==FNR {own[$$1]; next} !($$1 in own)' constraints-spark4.txt constraints.txt > build/constraints-common.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(VENV4)/bin/python --constraint build/constraints-common.txt --constraint constraints-spark4.txt --editable '.[spark,dev]'
+	$(VENV4)/bin/python -m jobs.resolve_jars
+	touch $@
+
+test-spark4: $(VENV4)/.ready ## the tests that need Spark, on PySpark 4.1 and Delta 4.4
+	@$(VENV4)/bin/python -m pytest -m spark
 
 lint: setup ## ruff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -17,6 +17,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from etl.batches import gathered
 from etl.config import Config
 from etl.facts import annotators
 from etl.licenses import LICENSE_VERSION
@@ -34,8 +35,9 @@ from etl.tables import (
 )
 
 # Rows of each size class (tables.BLOBS) in one Arrow batch: at most 64 MB of content.
-BATCH_ROWS = (1024, 6, 2)
+BATCH_ROWS = (64, 6, 2)
 
+FILE_ROWS = 100_000  # contents in one data file of each table of facts: some 110 MB of signatures
 RANGE_ROWS = 4_000_000  # contents in one range of blob_id: some 500 MB of ids and names
 
 # Groups of annotators by content alone: the bit in `due`, the column of the pass, the table.
@@ -84,7 +86,8 @@ def annotate(lake: Lake, config: AnnotateConfig) -> Counts:
             for size_class in sorted(sizes)
         ]
         if annotated:
-            _commit(lake, reduce(DataFrame.unionByName, annotated))
+            rows = reduce(DataFrame.unionByName, annotated)
+            _commit(lake, rows.coalesce(-(-num_due // FILE_ROWS)))
         lake.progress(
             "annotate: contents %s to %s of %d are done", low or "0", high or "f", num_due
         )
@@ -97,39 +100,52 @@ def due_contents(lake: Lake) -> DataFrame:
     Cost: one shuffle of ids and names by blob_id, a row a file and a fact; no content.
     """
     parts = [
-        lake.read(FILES)
-        .where(F.col("status") == STORED)
-        .select("blob_id", "basename", F.col("license_role").alias("role")),
-        lake.read(BLOBS).select("blob_id", "size_class"),
+        _part(
+            lake.read(FILES).where(f"status = '{STORED}'"), basename="basename", role="license_role"
+        ),
+        _part(lake.read(BLOBS), size_class="size_class"),
     ]
     for bit, _, table, version in BLOB_GROUPS:
-        done = lake.read(table).where(F.col("version") == version)
-        parts.append(done.select("blob_id", F.lit(bit).alias("done")))
+        parts.append(_part(lake.read(table).where(f"version = {version}"), done=str(bit)))
     for table, column, name, version in (
         (NAME_FACTS, "basename", "done_name", annotators.NAMES_VERSION),
         (LICENSE_FACTS, "license_role", "done_role", LICENSE_VERSION),
     ):
-        done = lake.read(table).where(F.col("version") == version)
-        parts.append(done.select("blob_id", F.col(column).alias(name)))
-    rows = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts)
-    contents = rows.groupBy("blob_id").agg(
-        F.max("size_class").alias("size_class"),
-        F.count("basename").alias("num_files"),
-        F.collect_set("basename").alias("basename"),
-        F.collect_set("role").alias("role"),
-        F.collect_set("done_name").alias("done_name"),
-        F.collect_set("done_role").alias("done_role"),
-        F.coalesce(F.bit_or("done"), F.lit(0)).alias("done"),
-    )
+        parts.append(_part(lake.read(table).where(f"version = {version}"), **{name: column}))
     every = reduce(lambda bits, group: bits | group[0], BLOB_GROUPS, 0)
-    names_due = F.when(F.size("basenames") > 0, annotators.NAMES_BIT).otherwise(0)
     return (
-        contents.where("num_files > 0 AND size_class IS NOT NULL")
-        .withColumn("basenames", F.array_sort(F.array_except("basename", "done_name")))
-        .withColumn("roles", F.array_sort(F.array_except("role", "done_role")))
-        .withColumn("due", F.lit(every).bitwiseAND(F.bitwise_not("done")).bitwiseOR(names_due))
+        reduce(DataFrame.union, parts)
+        .groupBy("blob_id")
+        .agg(
+            F.expr("max(size_class) AS size_class"),
+            F.expr("array_except(collect_set(basename), collect_set(done_name)) AS basenames"),
+            F.expr("array_except(collect_set(role), collect_set(done_role)) AS roles"),
+            F.expr("count(basename) AS num_files"),
+            F.expr(f"{every} & ~coalesce(bit_or(done), 0) AS due"),
+        )
+        .where("num_files > 0 AND size_class IS NOT NULL")
+        .selectExpr(
+            "blob_id", "size_class", "basenames", "roles",
+            f"due | IF(size(basenames) > 0, {annotators.NAMES_BIT}, 0) AS due",
+        )
         .where("due > 0 OR size(roles) > 0")
-        .select("blob_id", "size_class", "basenames", "roles", "due")
+    )  # fmt: skip
+
+
+_PARTS = {
+    "size_class": "int", "basename": "string", "role": "string",
+    "done": "int", "done_name": "string", "done_role": "string",
+}  # fmt: skip
+
+
+def _part(rows: DataFrame, **columns: str) -> DataFrame:
+    """blob_id and these columns, among nulls for those that other parts have."""
+    return rows.selectExpr(
+        "blob_id",
+        *(
+            f"{columns.get(name, f'CAST(NULL AS {kind})')} AS {name}"
+            for name, kind in _PARTS.items()
+        ),
     )
 
 
@@ -166,7 +182,7 @@ def _annotate(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     from etl.facts.annotators import annotate_batch  # loads compiled kernels: in the worker only
     from etl.licenses import license_candidates
 
-    for batch in batches:
+    for batch in gathered(batches):
         facts = annotate_batch(batch)
         licenses = license_candidates(batch.column("content"), batch.column("roles"))
         yield facts.append_column("licenses", licenses)

@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from etl.batches import gathered
 from etl.config import Config
 from etl.eligibility import described
 from etl.facts import annotators
@@ -34,7 +35,7 @@ from etl.tables import (
     REPOS,
 )
 
-BATCH_ROWS = (512, 4, 1)  # of each size class: a batch is read and written, 64 MB together
+BATCH_ROWS = (32, 4, 1)  # of each size class: a batch is read and written, 64 MB together
 SPLITS = ("train", "validation")
 BROADCAST_FILES = 2_000_000  # up to so many kept files are broadcast to the content
 
@@ -164,7 +165,7 @@ class _Redactor:
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from etl.redact import redact  # loads compiled kernels: in the worker only
 
-        for batch in batches:
+        for batch in gathered(batches):
             content, counts = redact(
                 batch.column("content"), batch.column("spans"), self.replacements
             )

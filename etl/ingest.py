@@ -48,7 +48,7 @@ FLUSH_BYTES = 16 << 20  # of text in one Arrow batch that a reader hands over
 FLUSH_ROWS = 4096
 FIRST_ROW_TASK = 1 << 24  # tasks of row sources are numbered from here
 READER_FAILED = "reader_failed"  # the reader itself raised: a cause that may pass
-SIZE_CLASSES = (64 << 10, 10 << 20)  # upper bounds in bytes of text, see tables.BLOBS
+SIZE_CLASSES = (1 << 20, 10 << 20)  # upper bounds in bytes of text, see tables.BLOBS
 
 
 class IngestConfig(Config):

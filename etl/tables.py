@@ -55,6 +55,7 @@ class Table:
     statistics: tuple[str, ...]  # columns with min and max in the log
     volatile: frozenset[str] = field(default=frozenset())  # may differ between refresh and rebuild
     file_bytes: int = 128 << 20  # target size of a data file
+    partitions: tuple[str, ...] = ()  # columns whose values have folders of their own
 
     @property
     def columns(self) -> list[str]:
@@ -69,6 +70,7 @@ def _table(
     statistics: str = "",
     volatile: str = "",
     file_bytes: int = 128 << 20,
+    partitions: str = "",
 ) -> Table:
     fields = []
     for line in columns:
@@ -84,6 +86,7 @@ def _table(
         tuple(statistics.split()) or keys,
         frozenset(volatile.split()),
         file_bytes,
+        tuple(partitions.split()),
     )
 
 
@@ -140,15 +143,16 @@ FILES = _table(
 BLOBS = _table(
     "blobs",
     "blob_id string: SHA-256 of the raw bytes (of the UTF-8 text where a source gives text only)",
-    "size_class int: 0 up to 64 KiB of text, 1 to 10 MiB, 2 above: bounds an Arrow batch",
+    "size_class int: 0 up to 1 MiB of text, 1 to 10 MiB, 2 above: bounds an Arrow batch",
     "text_id string: SHA-256 of the text without BOM and with LF line ends",
     "encoding string: encoding of the raw bytes",
     "size_bytes long: raw size",
     "content string: the text, without BOM. Raw secrets live here and nowhere else",
     key="blob_id",
     order="size_class blob_id",
-    statistics="blob_id size_class",
+    statistics="blob_id",
     file_bytes=256 << 20,
+    partitions="size_class",  # annotate reads each class by itself
 )
 
 SOURCE_ERRORS = _table(

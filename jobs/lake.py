@@ -240,8 +240,9 @@ class DeltaLake:
         settings = ", ".join(
             f"{_quoted(key)} = {_quoted(value)}" for key, value in properties.items()
         )
+        parts = f"PARTITIONED BY ({', '.join(table.partitions)})" if table.partitions else ""
         self.spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {identifier} ({columns}) USING DELTA "
+            f"CREATE TABLE IF NOT EXISTS {identifier} ({columns}) USING DELTA {parts} "
             f"TBLPROPERTIES ({settings})"
         )
         self._known.pop(identifier, None)

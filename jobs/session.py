@@ -32,6 +32,8 @@ RUNTIME = {
     "spark.sql.parquet.compression.codec": "zstd",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+    # Sets of names are gathered by hashing up to so many keys a task; the default, 128, always sorts.
+    "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "65536",
 }
 
 # Parquet checks a row group's size every 100 rows by default: 100 files of 10 MB are 1 GB.
@@ -48,7 +50,7 @@ LOCAL = {
     "spark.sql.shuffle.partitions": "4",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
-    "spark.sql.files.maxPartitionBytes": str(32 << 20),
+    "spark.sql.files.maxPartitionBytes": str(16 << 20),
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "3g",

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def test_the_corpus_is_redacted_and_the_original_is_in_blobs_alone(spark: Any, b
     assert row["content"].startswith("# write to <EMAIL>\ndef volume")
     assert row["num_redactions"] == 1
     for path in (built / "lake").rglob("*.parquet"):
-        if path.parent.name != "blobs":
+        if "blobs" not in path.parts:
             assert address not in str(pq.read_table(path).to_pydict()), path
     for folder in (built / "export", built / "report"):
         for path in folder.rglob("*"):
@@ -211,18 +212,27 @@ def test_a_refresh_without_news_writes_nothing(spark: Any, built: Path) -> None:
     assert versions() == before
 
 
+@pytest.fixture
+def sources_to_change(built: Path, tmp_path: Path) -> Iterator[Path]:
+    """The sources of `built`, which are put back as they were."""
+    shutil.copytree(built / "sources", tmp_path / "backup", symlinks=True)
+    yield built / "sources"
+    shutil.rmtree(built / "sources")
+    shutil.copytree(tmp_path / "backup", built / "sources", symlinks=True)
+
+
 def test_refresh_equals_rebuild_and_order_is_nothing(
-    spark: Any, built: Path, tmp_path: Path
+    spark: Any, built: Path, sources_to_change: Path, tmp_path: Path
 ) -> None:
     """A lake that saw a change, a removal and an addition is the lake of what is left, built at once.
 
     The rebuild has its sources in another order and other partitions.
     """
+    sources = yaml.safe_load((built / "pipeline.yaml").read_text())["ingest"]["sources"]
     folder = tmp_path / "refreshed"
-    sources = small.write_all(folder / "sources")
     path = configure(folder, sources)
     shutil.copytree(built / "lake", folder / "lake")  # as a refresh of these sources left it
-    trees = folder / "sources" / "trees"
+    trees = sources_to_change / "trees"
     (trees / "ann" / "area.py").write_text(small.CODE + "\n\nSIDES = 4\n")
     (trees / "ann" / "made.py").unlink()
     shutil.rmtree(trees / "cho")
@@ -309,7 +319,7 @@ def test_no_secret_of_a_source_is_in_a_table_a_log_or_a_run(built: Path) -> None
     canary = small.CANARY
     places = [built / "lake", built / "report", built / "export", built / "log.txt", store_folder()]
     found = [path for place in places for path in (place.rglob("*") if place.is_dir() else [place])]
-    files = [path for path in found if path.is_file() and path.parent.name != "blobs"]
+    files = [path for path in found if path.is_file() and "blobs" not in path.parts]
     assert {".parquet", ".json", ".html", ".txt", ".db"} <= {path.suffix for path in files}
     for path in files:
         if path.suffix == ".parquet":
@@ -318,7 +328,7 @@ def test_no_secret_of_a_source_is_in_a_table_a_log_or_a_run(built: Path) -> None
             assert canary.encode() not in path.read_bytes(), path
     blobs = [
         str(pq.read_table(path).to_pydict())
-        for path in (built / "lake" / "blobs").glob("*.parquet")
+        for path in (built / "lake" / "blobs").rglob("*.parquet")
     ]
     assert any(canary in text for text in blobs)
 

@@ -17,7 +17,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from etl.batches import gathered
+from etl.batches import CONTENT_ROWS, gathered
 from etl.config import Config
 from etl.facts import annotators
 from etl.licenses import LICENSE_VERSION
@@ -33,9 +33,6 @@ from etl.tables import (
     SIGNATURES,
     Table,
 )
-
-# Rows of each size class (tables.BLOBS) in one Arrow batch: at most 64 MB of content.
-BATCH_ROWS = (64, 6, 2)
 
 FILE_ROWS = 100_000  # contents in one data file of each table of facts: some 110 MB of signatures
 RANGE_ROWS = 4_000_000  # contents in one range of blob_id: some 500 MB of ids and names
@@ -162,7 +159,7 @@ def _between(low: str, high: str) -> Column:
 
 def _annotate_class(lake: Lake, due: DataFrame, in_range: Column, size_class: int) -> DataFrame:
     """The pass over the contents of one size class."""
-    lake.batch_rows(BATCH_ROWS[size_class])
+    lake.batch_rows(CONTENT_ROWS[size_class])
     wanted = due.where(F.col("size_class") == size_class).drop("size_class")
     contents = (
         lake.read(BLOBS)

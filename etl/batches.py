@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
+CONTENT_ROWS = (64, 6, 2)  # of each size class (tables.BLOBS) in a batch: at most 64 MB of content
 TARGET_BYTES = 16 << 20
 
 

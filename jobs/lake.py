@@ -53,6 +53,7 @@ class DeltaLake:
         self._checked: set[str] = set()  # identifiers whose schema is known to be understood
         self._created: set[str] = set()  # identifiers that Stackmill created: version 0 is empty
         self._known: dict[str, tuple[str, int] | None] = {}  # table -> (identifier, version)
+        self._versions: dict[str, int] = {}  # identifier -> a version that it has had
 
     # --- names
 
@@ -83,7 +84,7 @@ class DeltaLake:
         try:
             return reader.json(path) if kind == "jsonl" else reader.format(kind).load(path)
         except AnalysisException as error:
-            if (error.getErrorClass() or "") not in MISSING:
+            if _condition(error) not in MISSING:
                 raise
             raise ConfigError(
                 f"ingest.sources: {kind}: expected data at {path}, found nothing: check the path"
@@ -106,7 +107,7 @@ class DeltaLake:
     def _rows(self, table: Table, found: tuple[str, int]) -> DataFrame:
         if found[1] == 0 and found[0] in self._created:
             return self._no_rows(table)  # as it was created: nothing has been written yet
-        rows = self.spark.sql(f"SELECT * FROM {found[0]} VERSION AS OF {found[1]}")
+        rows = self.spark.sql(_at_version(*found))
         missing = [name for name in table.columns if name not in rows.columns]
         for name in missing:  # written by an older version: the column did not exist yet
             rows = rows.withColumn(name, F.lit(None).cast(table.schema[name].dataType))
@@ -133,15 +134,32 @@ class DeltaLake:
     def _look_up(self, table: Table, identifier: str) -> tuple[str, int] | None:
         if identifier not in self._checked and not self._check(table, identifier):
             return None
-        last = self.spark.sql(f"DESCRIBE HISTORY {identifier} LIMIT 1").select("version").first()
-        return identifier, int(last["version"]) if last is not None else 0
+        if identifier in self._versions:
+            version = self._versions[identifier]
+            while self._has_version(identifier, version + 1):
+                version += 1
+        else:
+            history = self.spark.sql(f"DESCRIBE HISTORY {identifier} LIMIT 1").select("version")
+            last = history.first()
+            version = int(last["version"]) if last is not None else 0
+        self._versions[identifier] = version
+        return identifier, version
+
+    def _has_version(self, identifier: str, version: int) -> bool:
+        """Only the log is looked at: a history is two Spark jobs."""
+        try:
+            return bool(self.spark.sql(_at_version(identifier, version)).schema)
+        except AnalysisException as error:
+            if "Cannot time travel" in str(error):  # Delta 3 has no condition for it
+                return False
+            raise
 
     def _check(self, table: Table, identifier: str) -> bool:
         """Whether the table exists. Raises ContractError for one that is not to be understood."""
         try:
             rows = self.spark.sql(f"SHOW TBLPROPERTIES {identifier}").collect()
         except AnalysisException as error:
-            if (error.getErrorClass() or "") in MISSING:
+            if _condition(error) in MISSING:
                 return False
             raise
         written_by = int({row["key"]: row["value"] for row in rows}.get(SCHEMA_PROPERTY, "0"))
@@ -248,6 +266,7 @@ class DeltaLake:
         self._known.pop(identifier, None)
         self._checked.add(identifier)
         self._created.add(identifier)
+        self._versions.setdefault(identifier, 0)
 
     # --- what is neither
 
@@ -303,6 +322,16 @@ class DeltaLake:
 
     def progress(self, message: str, *args: object) -> None:
         logger.info(message, *args)
+
+
+def _condition(error: AnalysisException) -> str:
+    """Its name, whatever PySpark calls it: error class, from 4.0 on condition."""
+    named = getattr(error, "getCondition", error.getErrorClass)
+    return named() or ""
+
+
+def _at_version(identifier: str, version: int) -> str:
+    return f"SELECT * FROM {identifier} VERSION AS OF {version}"
 
 
 def is_catalog(location: str) -> bool:

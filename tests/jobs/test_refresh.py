@@ -142,7 +142,7 @@ def test_the_corpus_is_redacted_and_the_original_is_in_blobs_alone(spark: Any, b
     assert row["num_redactions"] == 1
     for path in (built / "lake").rglob("*.parquet"):
         if "blobs" not in path.parts:
-            assert address not in str(pq.read_table(path).to_pydict()), path
+            assert address not in str(pq.ParquetFile(path).read().to_pydict()), path
     for folder in (built / "export", built / "report"):
         for path in folder.rglob("*"):
             if path.is_file() and path.suffix != ".parquet":
@@ -323,11 +323,11 @@ def test_no_secret_of_a_source_is_in_a_table_a_log_or_a_run(built: Path) -> None
     assert {".parquet", ".json", ".html", ".txt", ".db"} <= {path.suffix for path in files}
     for path in files:
         if path.suffix == ".parquet":
-            assert canary not in str(pq.read_table(path).to_pydict()), path
+            assert canary not in str(pq.ParquetFile(path).read().to_pydict()), path
         else:
             assert canary.encode() not in path.read_bytes(), path
     blobs = [
-        str(pq.read_table(path).to_pydict())
+        str(pq.ParquetFile(path).read().to_pydict())
         for path in (built / "lake" / "blobs").rglob("*.parquet")
     ]
     assert any(canary in text for text in blobs)

@@ -55,6 +55,7 @@ class Table:
     statistics: tuple[str, ...]  # columns with min and max in the log
     volatile: frozenset[str] = field(default=frozenset())  # may differ between refresh and rebuild
     file_bytes: int = 128 << 20  # target size of a data file
+    is_cache: bool = False  # its rows may differ too: what is made from them may not
 
     @property
     def columns(self) -> list[str]:
@@ -69,6 +70,7 @@ def _table(
     statistics: str = "",
     volatile: str = "",
     file_bytes: int = 128 << 20,
+    is_cache: bool = False,
 ) -> Table:
     fields = []
     for line in columns:
@@ -84,6 +86,7 @@ def _table(
         tuple(statistics.split()) or keys,
         frozenset(volatile.split()),
         file_bytes,
+        is_cache,
     )
 
 
@@ -259,13 +262,55 @@ LICENSE_TEXTS = _table(
     key="text_hash version",
 )
 
+DOCUMENTS = _table(
+    "documents",
+    "blob_id string: content with shingles that near_dedup is done with",
+    "document long: 8-byte key of its shingle set: equal for equal sets, verified; set_hash, unless "
+    "is_split",
+    "is_split boolean: another content has the set_hash but not the set: the key is its own",
+    "scheme string: bands and floor that it was compared by; one value in all rows",
+    key="blob_id",
+    statistics="blob_id document",
+)
+
+BAND_INDEX = _table(
+    "band_index",
+    "band_hash long: of a few positions of a sketch, 8 bytes",
+    "document long: as in documents; it may be gone, and may stand here twice",
+    key="band_hash",
+    order="band_hash document",
+    statistics="band_hash",
+    is_cache=True,
+)
+
+PAIRS = _table(
+    "pairs",
+    "blob_a string: a content; the lesser blob_id",
+    "blob_b string: another",
+    "document_a long: of blob_a, as in documents: the pair is one of documents",
+    "document_b long: of blob_b; equal to document_a where the sets are equal",
+    "similarity double: exact Jaccard of the shingle sets, at or above the floor",
+    key="blob_a blob_b",
+    order="document_a document_b",
+    statistics="document_a",
+    is_cache=True,
+)
+
+UNVERIFIED = _table(
+    "unverified",
+    "document long: as in documents: not all of its pairs inside its block are verified",
+    "block long: label of the block; all its pairs with others are verified",
+    key="document",
+    is_cache=True,
+)
+
 DUPLICATES = _table(
     "duplicates",
     "blob_id string: content that stands in a cluster of two or more files",
-    "cluster_id string: least blob_id of the cluster",
+    "cluster_id string: least blob_id of the cluster: what dropped and kept pairs link",
     "kept_blob_id string: the content kept in its place; itself where kept",
-    "similarity double: verified, in [0, 1]",
-    "rule string: exact_text: equal text_id",
+    "similarity double: exact Jaccard with the kept content, verified; 1 for equal texts",
+    "rule string: exact_text (equal text_id) or shingle_jaccard",
     "version int: of the rule",
     key="blob_id",
 )
@@ -363,6 +408,10 @@ TABLES: tuple[Table, ...] = (
     LICENSE_FACTS,
     LICENSE_TEXTS,
     LICENSES,
+    DOCUMENTS,
+    BAND_INDEX,
+    PAIRS,
+    UNVERIFIED,
     DUPLICATES,
     DECISIONS,
     CORPUS,

@@ -210,10 +210,10 @@ def _prefixes(values: Words, offsets: Ints, floor: float) -> tuple[Words, Ints]:
 @kernel
 def _slot(slots: Ints, keys: Words, key: np.uint64) -> int:
     mask = len(slots) - 1
-    slot = int(key & np.uint64(mask))
+    slot = np.int64(key) & mask
     while slots[slot] != _NO_SLOT and keys[slot] != key:
         slot = (slot + 1) & mask
-    return slot
+    return int(slot)
 
 
 @kernel

@@ -82,12 +82,14 @@ def counts(decisions: DataFrame) -> Counts:
 def _decided(lake: Lake, config: DecideConfig, stores: bool) -> tuple[DataFrame, DataFrame]:
     compared_by = _compared_by(lake, config)  # a wrong threshold is found before the work
     judged = lake.staged("judged", judge(described(lake), config.rules).select(*_JUDGED))
-    texts = lake.staged("texts", elect_texts(judged))
-    near = None
-    if compared_by is not None:
+    texts = elect_texts(judged)
+    if compared_by is None:
+        elected = of_files(judged, outcomes(texts, None))
+    else:
+        texts = lake.staged("texts", texts)
         threshold = config.rules.near_duplicate.threshold
         near = elect_near(lake, texts, threshold, compared_by, stores)
-    elected = lake.staged("elected", of_files(judged, outcomes(texts, near)))
+        elected = lake.staged("elected", of_files(judged, outcomes(texts, near)))
     return conclude(judged, elected, config), elected
 
 
@@ -99,12 +101,13 @@ def _compared_by(lake: Lake, config: DecideConfig) -> NearDedupConfig | None:
     rule = config.rules.near_duplicate
     if not rule.enabled:
         return None
-    if lake.exists(SIGNATURES) and not lake.exists(DOCUMENTS):
+    has_documents = lake.exists(DOCUMENTS)
+    if lake.exists(SIGNATURES) and not has_documents:
         raise ConfigError(
             "decide.rules.near_duplicate: expected the table `documents`, found none: run "
             "`stackmill near_dedup` first, or set decide.rules.near_duplicate.enabled=false"
         )
-    schemes = lake.read(DOCUMENTS).select("scheme").limit(1).collect()
+    schemes = lake.read(DOCUMENTS).select("scheme").limit(1).collect() if has_documents else []
     if not schemes:
         return None
     found = config_of(schemes[0]["scheme"], config.bounds)

@@ -93,6 +93,10 @@ class ReportData:
     num_removed_copies: int = 0
     cluster_sizes: tuple[Bin, ...] = ()
     largest_clusters: tuple[Cluster, ...] = ()
+    num_near_clusters: int = 0
+    num_near_removed: int = 0
+    near_sizes: tuple[Bin, ...] = ()  # in clusters and those with a kept file
+    similarities: tuple[Bin, ...] = ()  # in contents dropped, none kept
     splits: tuple[Share, ...] = ()
     heaviest_repos: tuple[Share, ...] = ()
     errors: tuple[Step, ...] = ()

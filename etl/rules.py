@@ -306,6 +306,20 @@ class ExactDuplicate(Rule):
         return F.lit(None).cast("string")
 
 
+class NearDuplicate(Rule):
+    """A file of another text is kept in its place: their similarity is verified (the election)."""
+
+    threshold: float = Field(
+        default=0.7, gt=0, le=1, description="Jaccard similarity of the sets of 5-word shingles"
+    )
+
+    def failing(self) -> Column:
+        return F.lit(False)
+
+    def found(self) -> Column:
+        return F.lit(None).cast("string")
+
+
 class Rules(Config):
     """The rules in their order: those named in the file first, as written there, then the rest."""
 
@@ -324,6 +338,7 @@ class Rules(Config):
     encoded_data: EncodedData = EncodedData()
     language_rule: LanguageRule = LanguageRule()
     exact_duplicate: ExactDuplicate = ExactDuplicate()
+    near_duplicate: NearDuplicate = NearDuplicate()
 
     _written: tuple[str, ...] = PrivateAttr(default=())
 

@@ -56,6 +56,7 @@ class Table:
     volatile: frozenset[str] = field(default=frozenset())  # may differ between refresh and rebuild
     file_bytes: int = 128 << 20  # target size of a data file
     partitions: tuple[str, ...] = ()  # columns whose values have folders of their own
+    is_cache: bool = False  # its rows may differ too: what is made from them may not
 
     @property
     def columns(self) -> list[str]:
@@ -71,6 +72,7 @@ def _table(
     volatile: str = "",
     file_bytes: int = 128 << 20,
     partitions: str = "",
+    is_cache: bool = False,
 ) -> Table:
     fields = []
     for line in columns:
@@ -87,6 +89,7 @@ def _table(
         frozenset(volatile.split()),
         file_bytes,
         tuple(partitions.split()),
+        is_cache,
     )
 
 
@@ -263,13 +266,55 @@ LICENSE_TEXTS = _table(
     key="text_hash version",
 )
 
+DOCUMENTS = _table(
+    "documents",
+    "blob_id string: content with shingles that near_dedup is done with",
+    "document long: 8-byte key of its shingle set: equal for equal sets, verified; set_hash, unless "
+    "is_split",
+    "is_split boolean: another content has the set_hash but not the set: the key is its own",
+    "scheme string: bands and floor that it was compared by; one value in all rows",
+    key="blob_id",
+    statistics="blob_id document",
+)
+
+BAND_INDEX = _table(
+    "band_index",
+    "band_hash long: of a few positions of a sketch, 8 bytes",
+    "document long: as in documents; it may be gone, and may stand here twice",
+    key="band_hash",
+    order="band_hash document",
+    statistics="band_hash",
+    is_cache=True,
+)
+
+PAIRS = _table(
+    "pairs",
+    "blob_a string: a content; the lesser blob_id",
+    "blob_b string: another",
+    "document_a long: of blob_a, as in documents: the pair is one of documents",
+    "document_b long: of blob_b; equal to document_a where the sets are equal",
+    "similarity double: exact Jaccard of the shingle sets, at or above the floor",
+    key="blob_a blob_b",
+    order="document_a document_b",
+    statistics="document_a",
+    is_cache=True,
+)
+
+UNVERIFIED = _table(
+    "unverified",
+    "document long: as in documents: not all of its pairs inside its block are verified",
+    "block long: label of the block; all its pairs with others are verified",
+    key="document",
+    is_cache=True,
+)
+
 DUPLICATES = _table(
     "duplicates",
     "blob_id string: content that stands in a cluster of two or more files",
-    "cluster_id string: least blob_id of the cluster",
+    "cluster_id string: least blob_id of the cluster: what dropped and kept pairs link",
     "kept_blob_id string: the content kept in its place; itself where kept",
-    "similarity double: verified, in [0, 1]",
-    "rule string: exact_text: equal text_id",
+    "similarity double: exact Jaccard with the kept content, verified; 1 for equal texts",
+    "rule string: exact_text (equal text_id) or shingle_jaccard",
     "version int: of the rule",
     key="blob_id",
 )
@@ -367,6 +412,10 @@ TABLES: tuple[Table, ...] = (
     LICENSE_FACTS,
     LICENSE_TEXTS,
     LICENSES,
+    DOCUMENTS,
+    BAND_INDEX,
+    PAIRS,
+    UNVERIFIED,
     DUPLICATES,
     DECISIONS,
     CORPUS,

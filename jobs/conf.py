@@ -20,6 +20,7 @@ from etl.decide import DecideConfig
 from etl.errors import ConfigError
 from etl.ingest import IngestConfig
 from etl.licenses import LicenseConfig
+from etl.near_dedup.config import NearDedupConfig
 from etl.sources.config import parse_source
 from jobs.session import SessionConfig
 
@@ -45,6 +46,7 @@ class PipelineConfig(Config):
     )
     ingest: IngestConfig = IngestConfig()
     annotate: AnnotateConfig = AnnotateConfig()
+    near_dedup: NearDedupConfig = NearDedupConfig()
     license_detection: LicenseConfig = LicenseConfig()
     decide: DecideConfig = DecideConfig()
     assemble: AssembleConfig = AssembleConfig()

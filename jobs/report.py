@@ -29,7 +29,7 @@ from etl.report import (
     render,
     summary,
 )
-from etl.tables import CORPUS, DECISIONS, REPOS, SOURCE_ERRORS
+from etl.tables import CORPUS, DECISIONS, DUPLICATES, REPOS, SOURCE_ERRORS
 from jobs import conf
 from jobs.runner import (
     Arguments,
@@ -65,6 +65,7 @@ SIZE_LABELS = (
 LINE_LABELS = (
     "0", "1", "2", "4", "8", "16", "32", "64", "128", "256", "512", "1k", "2k", "4k", "8k", "16k", "32k+",
 )  # fmt: skip
+SIMILARITY_STEPS = 40  # bins of 0.025
 COPY_LABELS = ("2", "3", "4", "5-8", "9-16", "17-32", "33-64", "65+")
 
 
@@ -105,7 +106,7 @@ def collect(refresh: Refresh) -> ReportData:
     columns = [
         "repo_id", "repo_name", "path", "size_bytes", "language", "license_category",
         "license_expression", "num_lines", "kept", "reason", "failed_rules", "num_copies",
-        "kept_repo_id", "kept_path", "split", "source_kind",
+        "kept_repo_id", "kept_path", "split", "source_kind", "text_id", "blob_id",
     ]  # fmt: skip
     files = lake.staged(
         "report",
@@ -134,8 +135,10 @@ def collect(refresh: Refresh) -> ReportData:
     )
     clusters = (
         files.where("num_copies > 1")
-        .groupBy("kept_repo_id", "kept_path")
+        .groupBy("text_id")  # files of one text have one kept file
         .agg(
+            F.min("kept_repo_id").alias("kept_repo_id"),
+            F.min("kept_path").alias("kept_path"),
             F.max("num_copies").alias("num_copies"),
             F.max("kept").alias("has_kept"),
             F.sum(F.when(F.col("reason") == "exact_duplicate", 1).otherwise(0)).alias("removed"),
@@ -179,6 +182,7 @@ def collect(refresh: Refresh) -> ReportData:
         num_removed_copies=copies["removed"],
         cluster_sizes=_copy_bins(clusters),
         largest_clusters=_largest(clusters, lake.read(REPOS)),
+        **_near(files, lake.read(DUPLICATES), config.decide.rules.near_duplicate.threshold),
         splits=_shares(files.where("kept"), "split", 5),
         heaviest_repos=_shares(files, "repo_name", 10),
         **_errors(lake.read(SOURCE_ERRORS)),
@@ -258,6 +262,48 @@ def _largest(clusters: DataFrame, repos: DataFrame) -> tuple[Cluster, ...]:
     rows = top.join(names, on="kept_repo_id", how="left").collect()
     found = [Cluster(row["repo_name"], row["kept_path"], row["num_copies"]) for row in rows]
     return tuple(sorted(found, key=lambda cluster: (-cluster.num_copies, cluster.path)))
+
+
+def _near(files: DataFrame, duplicates: DataFrame, threshold: float) -> dict[str, Any]:
+    """Clusters of contents of other texts, and how similar the contents are to the kept ones."""
+    is_near = F.col("rule") == "shingle_jaccard"
+    contents = (
+        files.where("blob_id IS NOT NULL")
+        .groupBy("blob_id")
+        .agg(
+            F.max("kept").alias("is_kept"),
+            F.sum(F.when(F.col("reason") == "near_duplicate", 1).otherwise(0)).alias("removed"),
+        )
+    )
+    rows = duplicates.join(contents, on="blob_id", how="inner")
+    clusters = (
+        rows.groupBy("cluster_id")
+        .agg(
+            F.count("*").alias("num_copies"),
+            F.max("is_kept").alias("has_kept"),
+            F.max(is_near).alias("is_near"),
+            F.sum("removed").alias("removed"),
+        )
+        .where("is_near")
+    )
+    totals = _row(
+        clusters.agg(
+            F.count("*").alias("clusters"), F.coalesce(F.sum("removed"), F.lit(0)).alias("removed")
+        )
+    )
+    first = int(threshold * SIMILARITY_STEPS)
+    labels = tuple(f"{step / SIMILARITY_STEPS:g}" for step in range(first, SIMILARITY_STEPS + 1))
+    step = F.floor(F.col("similarity") * SIMILARITY_STEPS + 1e-9).cast("int")
+    return {
+        "num_near_clusters": totals["clusters"],
+        "num_near_removed": totals["removed"],
+        "near_sizes": _copy_bins(clusters),
+        "similarities": _bins(
+            rows.where(is_near).withColumn("kept", F.lit(False)),
+            F.greatest(step - first, F.lit(0)),
+            labels,
+        ),
+    }
 
 
 def _errors(errors: DataFrame) -> dict[str, Any]:

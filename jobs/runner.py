@@ -169,14 +169,20 @@ class Refresh:
         last = self._last_runs().get(stage.name)
         if last is None:
             return False
+        # What a stage reads and writes (decide adds to `pairs`) is as it left it, unless others wrote
+        before = {**last["tables_read"], **last["tables_written"]}
+        only_written = set(stage.writes) - set(stage.reads)
         return bool(
             last["config_hash"] == conf.digest(section)
             and last["code_hash"] == self.code_hash
-            and all(last["tables_read"].get(t.name) == self.lake.version(t) for t in stage.reads)
-            and all(
-                last["tables_written"].get(t.name) == self.lake.version(t) for t in stage.writes
-            )
+            and all(before.get(t.name) == self.lake.version(t) for t in stage.reads)
+            and all(self._last_written(t.name) == self.lake.version(t) for t in only_written)
         )
+
+    def _last_written(self, table: str) -> int | None:
+        """The version that the last job to write this table left."""
+        versions = [last["tables_written"].get(table) for last in self._last_runs().values()]
+        return max((version for version in versions if version is not None), default=None)
 
     def _last_runs(self) -> dict[str, Any]:
         """The last completed run of each job: as many rows as there are jobs."""

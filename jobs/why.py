@@ -193,14 +193,22 @@ def render(answer: Row) -> str:
 
 
 def _origin_lines(answer: Row) -> list[str]:
-    decision, others = answer["decision"], answer["same_text"]
-    if not others:
+    decision, others, duplicate = answer["decision"], answer["same_text"], answer["duplicate"]
+    if not others and not duplicate:
         return []
-    lines = [f"  the same text stands in {len(others)} other file{'s' if len(others) > 1 else ''}"]
+    lines = []
+    if others:
+        lines.append(
+            f"  the same text stands in {len(others)} other file{'s' if len(others) > 1 else ''}"
+        )
+    elif decision.get("kept_path"):
+        lines.append("  other contents are like it")
     if decision.get("kept_path"):
         name = answer["kept_repository"].get("repo_name", decision["kept_repo_id"])
-        similarity = answer["duplicate"].get("similarity")
-        lines.append(f"    elected: {name} {decision['kept_path']} (similarity {similarity})")
+        similarity = duplicate.get("similarity")
+        how = {"shingle_jaccard": ", another text"}.get(duplicate.get("rule"), "")
+        shown = similarity if similarity in (None, 1.0) else f"{similarity:.4f}"
+        lines.append(f"    elected: {name} {decision['kept_path']} (similarity {shown}{how})")
     lines += [f"    also in: {other}" for other in others[:MAX_ORIGINS]]
     if len(others) > MAX_ORIGINS:
         lines.append(f"    and {len(others) - MAX_ORIGINS} more")

@@ -58,12 +58,13 @@ def inlined(function: Function) -> Function:
 
 @functools.cache
 def _fingerprint() -> str:
-    """SHA-256 of this package's sources."""
+    """SHA-256 of the sources of the packages that hold kernels."""
     digest = hashlib.sha256()
-    folder = importlib.resources.files("etl.facts")
-    for source in sorted(folder.iterdir(), key=lambda source: source.name):
-        if source.name.endswith(".py"):
-            digest.update(source.read_bytes())
+    for package in ("facts", "near_dedup"):
+        folder = importlib.resources.files("etl").joinpath(package)
+        for source in sorted(folder.iterdir(), key=lambda source: source.name):
+            if source.name.endswith(".py"):
+                digest.update(source.read_bytes())
     return digest.hexdigest()
 
 

@@ -111,7 +111,7 @@ def _signature_rows(
         if slots > len(table):
             table = np.zeros(slots, np.uint64)
         winners[:] = _UNFILLED
-        num_tokens, num_shingles, total, table, slots = _insert_shingles(
+        num_tokens, num_shingles, total, table, slots = insert_shingles(
             data, start, end, classes, edges, table, slots, winners
         )
         counts[row, 0] = num_tokens
@@ -179,7 +179,7 @@ def _find_edges(
 
 
 @kernel
-def _insert_shingles(
+def insert_shingles(
     data: Bytes,
     start: int,
     end: int,

@@ -34,6 +34,9 @@ FULL = dataclasses.replace(
     categories=(Share("permissive", 70, 3000, 60, 2000),),
     sizes=(Bin("0", 4, 0), Bin("64", 96, 60)),
     largest_clusters=(Cluster("ann/tool", "src/a.py", 9),),
+    num_near_clusters=4, num_near_removed=7,
+    near_sizes=(Bin("2", 3, 2), Bin("3", 1, 1)),
+    similarities=(Bin("0.7", 2, 0), Bin("1", 5, 0)),
     errors=(Step("corrupt_archive", 1, 0),),
     error_examples=(ErrorExample("x.tar.gz", "corrupt_archive", "ends early"),),
     jobs=(Job("ingest", "done", 12.3),),
@@ -61,6 +64,13 @@ def test_in_is_kept_and_dropped() -> None:
     page = Page(render(FULL)).text
     assert "60 of 100 files became the corpus" in page
     assert re.search(r"license\s*−30", page)
+
+
+def test_near_duplicates_have_their_pictures() -> None:
+    page = Page(render(FULL))
+    assert "4 clusters link contents of other texts; 7 files were set aside" in page.text
+    titles = {attributes.get("title") for _, attributes in page.tags}
+    assert {"2: 2 of 3 files kept", "0.7: 0 of 2 files kept"} <= titles
 
 
 def test_an_empty_corpus_is_a_page_too() -> None:

@@ -1,0 +1,239 @@
+"""Laws of near-dedup and the election through Spark and Delta, against an exact answer in Python."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from etl.decide import DecideConfig, decide
+from etl.errors import ConfigError
+from etl.facts import annotators
+from etl.facts.minhash import signatures
+from etl.near_dedup import similarity
+from etl.near_dedup.config import Bounds, NearDedupConfig
+from etl.near_dedup.stage import near_dedup
+from etl.tables import (
+    BAND_INDEX,
+    DECISIONS,
+    DOCUMENTS,
+    DUPLICATES,
+    PAIRS,
+    SIGNATURES,
+    UNVERIFIED,
+)
+from jobs.lake import DeltaLake
+from tests.etl.by_hand import frame, write
+from tests.etl.near_dedup.test_kernels import jaccard, shingles, sketches_of
+
+pytestmark = pytest.mark.spark
+
+File = dict[str, Any]
+TINY = {"block_bytes": 6000}
+
+
+def write_lake(lake: DeltaLake, files: list[File]) -> None:
+    """A lake up to `licenses`, with the signatures of its texts."""
+    write(lake, files)
+    texts = sorted({file["text"] for file in files})
+    found = signatures(pa.array(texts, pa.string())).to_pylist()
+    import hashlib
+
+    rows = [
+        {
+            "blob_id": hashlib.sha256(text.encode()).hexdigest(),
+            "version": annotators.SIGNATURES_VERSION,
+            **row,
+        }
+        for text, row in zip(texts, found, strict=True)
+    ]
+    lake.overwrite(SIGNATURES, frame(lake, SIGNATURES, rows))
+
+
+def run(lake: DeltaLake, config: NearDedupConfig, threshold: float = 0.7) -> dict[str, Any]:
+    """repo -> its decision. Paths are all alike: a repository has one file."""
+    near_dedup(lake, config)
+    return run_decide(lake, threshold, config)
+
+
+def run_decide(lake: DeltaLake, threshold: float, bounds: Bounds) -> dict[str, Any]:
+    rules = {"near_duplicate": {"threshold": threshold}}
+    own = {"block_bytes": bounds.block_bytes, "driver_pairs": bounds.driver_pairs}
+    decide(lake, DecideConfig.model_validate({"rules": rules, "bounds": own}))
+    lake.clear_staging()
+    return {row["repo_name"]: row for row in lake.read(DECISIONS).collect()}
+
+
+def rows_of(lake: DeltaLake, table: Any) -> list[tuple[Any, ...]]:
+    found = lake.read(table).collect()
+    return sorted(tuple(map(str, row)) for row in found)
+
+
+def truth(files: list[File], threshold: float) -> dict[str, tuple[str, str | None]]:
+    """repo -> (repo of the file kept in its place, reason), by comparing each text with each."""
+    import hashlib
+
+    def place(file: File) -> tuple[Any, ...]:
+        is_dropped = file.get("license_category") == "strong_copyleft"
+        stars = int(np.floor(np.log(1 + file.get("stars", 0)) / np.log(4) + 1e-9))
+        text_id = hashlib.sha256(file["text"].encode()).hexdigest()
+        from tests.etl.by_hand import repo_id
+
+        return (is_dropped, 3 if is_dropped else 0, -stars, text_id, repo_id(file["repo"]))
+
+    ranked = sorted(files, key=place)
+    first: dict[str, File] = {}
+    for file in ranked:
+        first.setdefault(file["text"], file)
+    texts = list(first)
+    sets = [shingles(text) for text in texts]
+    long = [i for i, found in enumerate(sets) if found]
+    sketches = sketches_of([texts[i] for i in long]) if long else None
+    scores: dict[tuple[int, int], float] = {}
+    for (a, i), (b, j) in itertools.combinations(enumerate(long), 2):
+        score = jaccard(sets[i], sets[j])
+        if score >= threshold and similarity.shares_band(sketches, a, b, 42, 6):
+            scores[i, j] = scores[j, i] = score
+    kept: list[int] = []
+    twin: dict[int, int] = {}
+    for i in range(len(texts)):
+        near = [(-scores[i, k], k) for k in kept if (i, k) in scores]
+        twin[i] = min(near)[1] if near else i
+        if not near:
+            kept.append(i)
+    found = {}
+    for file in files:
+        own = texts.index(file["text"])
+        stands = first[texts[twin[own]]]
+        reasons = []
+        if file.get("license_category") == "strong_copyleft":
+            reasons.append("license")
+        if stands["repo"] != file["repo"]:
+            is_same = stands["text"] == file["text"]
+            reasons.append("exact_duplicate" if is_same else "near_duplicate")
+        found[file["repo"]] = (stands["repo"], (reasons or [None])[0])
+    return found
+
+
+def check(found: dict[str, Any], files: list[File], threshold: float) -> None:
+    from tests.etl.by_hand import repo_id
+
+    expected = truth(files, threshold)
+    names = {repo_id(file["repo"]): file["repo"] for file in files}
+    assert {
+        repo: (names[row["kept_repo_id"]], row["reason"]) for repo, row in found.items()
+    } == expected
+
+
+def corpus(seed: int) -> list[File]:
+    """Families of near-duplicates (one large), equal texts, equal sets in other layout, short texts."""
+    draw = random.Random(seed)
+    words = [f"word{i}" for i in range(400)]
+    texts = ["a b", "a b", "a b c", ""]
+    for size in (14, 5, 3, 2, 1, 1):
+        base = [draw.choice(words) for _ in range(120)]
+        for _ in range(size):
+            copy = list(base)
+            for _ in range(draw.randint(0, 4)):
+                copy[draw.randrange(len(copy))] = draw.choice(words)
+            texts.append(" ".join(copy))
+    texts += [texts[4], texts[5].replace(" ", "\n"), texts[6].replace(" ", "\t")]
+    files: list[File] = []
+    for number, text in enumerate(texts):
+        licence = "strong_copyleft" if draw.random() < 0.25 else "permissive"
+        files.append(
+            {"repo": f"r{number}", "path": "a.py", "text": text, "license_category": licence,
+             "stars": draw.choice([0, 5, 70, 900])}
+        )  # fmt: skip
+    return files
+
+
+@pytest.mark.slow
+def test_refresh_equals_rebuild_and_the_exact_answer_whatever_the_bounds(
+    spark: Any, lake: DeltaLake, tmp_path: Any
+) -> None:
+    """Two refreshes (texts come and go, ranks and licenses change) with bounds so small that all is
+    deferred and compared in chunks, and one build of what is left with ordinary ones."""
+    files = corpus(1)
+    small = NearDedupConfig(bucket_documents=2, bucket_pairs=3, **TINY)
+    draw = random.Random(2)
+    first = draw.sample(files, 20)
+    write_lake(lake, first)
+    check(run(lake, small), first, 0.7)
+    assert lake.read(BAND_INDEX).where("document IS NULL").isEmpty()
+
+    kept = [file for file in files if file not in first[:6]]
+    changed = [
+        {**file, "stars": draw.choice([0, 5, 70, 900])}
+        | ({"license_category": "strong_copyleft"} if draw.random() < 0.2 else {})
+        for file in kept
+    ]
+    write_lake(lake, changed)
+    found = run(lake, small)
+    check(found, changed, 0.7)
+    assert "near_duplicate" in {row["reason"] for row in found.values()}
+    gone = {row["document"] for row in lake.read(DOCUMENTS).collect()}
+    for pair in lake.read(PAIRS).collect():
+        assert {pair["document_a"], pair["document_b"]} <= gone
+
+    rebuilt = DeltaLake(spark, str(tmp_path / "rebuilt"))
+    write_lake(rebuilt, changed[::-1])
+    before = spark.conf.get("spark.sql.shuffle.partitions")
+    spark.conf.set("spark.sql.shuffle.partitions", "5")
+    try:
+        assert run(rebuilt, NearDedupConfig()) == found
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", before)
+    assert rows_of(rebuilt, DUPLICATES) == rows_of(lake, DUPLICATES)
+    assert rows_of(rebuilt, DOCUMENTS) == rows_of(lake, DOCUMENTS)
+
+    # A higher threshold needs no content; a lower one is refused.
+    versions = [rebuilt.version(table) for table in (PAIRS, UNVERIFIED, BAND_INDEX)]
+    check(run_decide(rebuilt, 0.9, Bounds()), changed, 0.9)
+    assert [rebuilt.version(table) for table in (PAIRS, UNVERIFIED, BAND_INDEX)] == versions
+    with pytest.raises(ConfigError, match=r"must be at least 0.7.*rebuild"):
+        run_decide(rebuilt, 0.6, Bounds())
+
+
+def test_the_evidence_names_the_kept_twin_and_the_pair_is_exact(lake: DeltaLake) -> None:
+    words = [f"w{i}" for i in range(50)]  # 46 shingles; one word changed at the end: 1 differs
+    files = [
+        {"repo": "ann", "path": "a.py", "text": " ".join(words), "stars": 9},
+        {"repo": "bob", "path": "b.py", "text": " ".join([*words[:-1], "other"])},
+        {"repo": "cho", "path": "c.py", "text": "\n".join(words)},  # the same set, another text
+    ]
+    write_lake(lake, files)
+    found = run(lake, NearDedupConfig())
+    assert {repo: row["reason"] for repo, row in found.items()} == {
+        "ann": None, "bob": "near_duplicate", "cho": "near_duplicate",
+    }  # fmt: skip
+    assert found["bob"]["evidence"]["near_duplicate"] == "similarity 0.9574 with the kept ann a.py"
+    rows = {row["blob_id"]: row for row in lake.read(DUPLICATES).collect()}
+    scores = {found["bob"]["blob_id"]: 45 / 47, found["cho"]["blob_id"]: 1.0}
+    for blob_id, score in scores.items():
+        assert rows[blob_id]["similarity"] == score
+        assert rows[blob_id]["rule"] == "shingle_jaccard"
+        assert rows[blob_id]["kept_blob_id"] == found["ann"]["blob_id"]
+    assert {row["cluster_id"] for row in rows.values()} == {min(rows)}
+
+
+def test_equal_hashes_of_unlike_sets_are_no_equal_documents(lake: DeltaLake) -> None:
+    """A collision of 64 bits, made by hand: the set hash of one text is given to the other."""
+    from pyspark.sql import functions as F
+
+    files = [
+        {"repo": name, "path": "a.py", "text": " ".join(f"{name}{i}" for i in range(40))}
+        for name in ("ann", "bob")
+    ]
+    write_lake(lake, files)
+    same = lake.staged("same", lake.read(SIGNATURES).withColumn("set_hash", F.lit(7)))
+    lake.overwrite(SIGNATURES, same)
+    found = run(lake, NearDedupConfig())
+    assert {row["reason"] for row in found.values()} == {None}
+    rows = lake.read(DOCUMENTS).collect()
+    assert len({row["document"] for row in rows}) == 2
+    assert sorted(row["is_split"] for row in rows) == [False, True]

@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
+from pyspark.sql import DataFrame
+
 from etl.facts import annotators
-from etl.tables import BLOBS, FACTS, FILES, LICENSES, NAME_FACTS, PII_SPANS, REPOS
-from tests.etl.memory import MemoryLake
+from etl.stage import Lake
+from etl.tables import BLOBS, FACTS, FILES, LICENSES, NAME_FACTS, PII_SPANS, REPOS, Table
 
 Row = dict[str, Any]
 
@@ -36,7 +38,13 @@ def repo_id(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
-def write(lake: MemoryLake, files: Iterable[Row]) -> None:
+def frame(lake: Lake, table: Table, rows: Iterable[Row]) -> DataFrame:
+    return lake.local_rows(
+        [tuple(row.get(name) for name in table.columns) for row in rows], table.schema
+    )
+
+
+def write(lake: Lake, files: Iterable[Row]) -> None:
     """A lake up to `licenses`. A file is a dict with repo and path; every other key has a default:
 
     text (its content), blob (default: from text), language and any other column of FACTS,
@@ -51,7 +59,7 @@ def write(lake: MemoryLake, files: Iterable[Row]) -> None:
             for key, row in unique.items()
             if row["status"] == "stored" or table in (REPOS, FILES, LICENSES)
         ]
-        lake.put(table, [tuple(row.get(name) for name in table.columns) for row in kept])
+        lake.overwrite(table, frame(lake, table, kept))
 
 
 def _full(file: Row) -> Row:

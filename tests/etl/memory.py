@@ -21,7 +21,6 @@ class MemoryLake:
         self.spark = spark
         self.sample = 1.0
         self.tables: dict[str, list[Any]] = {}
-        self.num_writes = 0
 
     def read(self, table: Table) -> DataFrame:
         return self.spark.createDataFrame(self.tables.get(table.name, []), table.schema)
@@ -39,12 +38,7 @@ class MemoryLake:
         found = rows.select(*table.columns)
         types = [(field.name, field.dataType.simpleString()) for field in found.schema]
         assert types == [(field.name, field.dataType.simpleString()) for field in table.schema]
-        self.put(table, [tuple(row) for row in found.collect()])
-
-    def put(self, table: Table, rows: list[tuple[Any, ...]]) -> None:
-        """The table's rows, in the order of its columns."""
-        self.tables[table.name] = rows
-        self.num_writes += 1
+        self.tables[table.name] = found.collect()
 
     def progress(self, message: str, *args: object) -> None:
         pass

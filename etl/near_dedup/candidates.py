@@ -224,8 +224,28 @@ def _unique(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield _packed_batch(found)
 
 
-def collected(found: DataFrame) -> Candidates:
-    """To the driver: 16 bytes a pair. The caller has seen to it that they are few enough."""
+def slices(found: DataFrame, max_pairs: int) -> Iterator[Candidates]:
+    """To the driver, at most about `max_pairs` pairs at a time, 16 bytes each.
+
+    The first slice holds all star edges and deferrals too. Nothing depends on how pairs are cut.
+    """
+    sizes = found.where(F.col("kind") == PAIRS_KIND).groupBy("part")
+    parts = sizes.agg(F.sum(F.octet_length("packed")).alias("bytes")).orderBy("part").collect()
+    groups: list[list[int]] = [[]]
+    held = 0
+    for row in parts:
+        if groups[-1] and held + row["bytes"] > 16 * max_pairs:
+            groups.append([])
+            held = 0
+        groups[-1].append(row["part"])
+        held += row["bytes"]
+    for number, group in enumerate(groups):
+        is_pair = F.col("kind") == PAIRS_KIND
+        wanted = is_pair & F.col("part").isin(group)
+        yield _collected(found.where(wanted | ~is_pair if number == 0 else wanted))
+
+
+def _collected(found: DataFrame) -> Candidates:
     rows = found.select("kind", "packed").collect()
     of = {
         kind: [row["packed"] for row in rows if row["kind"] == kind]

@@ -45,10 +45,17 @@ def near_dedup(lake: Lake, config: NearDedupConfig) -> Counts:
     _start_over(lake, config)
     for similarity, probability in config.curve():
         lake.progress("near_dedup: similarity %.2f is compared in %.5f", similarity, probability)
-    changes = lake.staged("changes", _changes(lake))
-    counts = _take_out(lake, changes)
-    new = changes.where("change != 'gone'").select("blob_id", "document", "is_split")
-    counts.update(_add(lake, lake.staged("new", new), config))
+    changed = lake.staged("changed", _changed(lake))
+    sizes = {row["change"]: row["count"] for row in changed.groupBy("change").count().collect()}
+    num_new = sizes.get("new", 0)
+    new = changed.where("change = 'new'")
+    if sizes.get("gone"):
+        again = _take_out(lake, changed.where("change = 'gone'"))
+        num_new += again.count()
+        new = new.unionByName(again)
+    counts = {"contents_new": sizes.get("new", 0), "contents_gone": sizes.get("gone", 0)}
+    if num_new:
+        counts.update(_add(lake, new.drop("change"), num_new, config))
     return counts
 
 
@@ -61,45 +68,40 @@ def _start_over(lake: Lake, config: NearDedupConfig) -> None:
             lake.overwrite(table, lake.local_rows([], table.schema))
 
 
-def _changes(lake: Lake) -> DataFrame:
-    """blob_id, document, is_split, change: new, gone, or again (left of a document that lost one).
-
-    Cost: one shuffle of ids, about 80 bytes a content.
-    """
+def _changed(lake: Lake) -> DataFrame:
+    """blob_id, document, is_split, change: new or gone. Cost: one shuffle of ids, about 80 bytes each."""
     held = lake.read(DOCUMENTS).select("blob_id", "document", "is_split")
     current = signatures_of(lake).select("blob_id", "set_hash")
     both = held.join(current, on="blob_id", how="full")
     is_new, is_gone = F.col("document").isNull(), F.col("set_hash").isNull()
-    change = F.when(is_new, "new").when(is_gone, "gone")
-    changed = both.withColumn("change", change).where("change IS NOT NULL")
-    changed = lake.staged("changed", changed)
-    lost = changed.where("change = 'gone'").select("document").distinct()
-    again = held.join(lost, on="document", how="left_semi").join(
-        changed.select("blob_id"), on="blob_id", how="left_anti"
+    return (
+        both.withColumn("change", F.when(is_new, "new").when(is_gone, "gone"))
+        .where("change IS NOT NULL")
+        .withColumn("document", F.coalesce("document", "set_hash"))
+        .withColumn("is_split", F.coalesce("is_split", F.lit(False)))
+        .select("blob_id", "document", "is_split", "change")
     )
-    return changed.select(
-        "blob_id",
-        F.coalesce("document", "set_hash").alias("document"),
-        F.coalesce("is_split", F.lit(False)).alias("is_split"),
-        "change",
-    ).unionByName(again.withColumn("change", F.lit("again")))
 
 
-def _take_out(lake: Lake, changes: DataFrame) -> Counts:
-    """Deletes what rests on contents that are gone."""
-    by_change = {row["change"]: row["count"] for row in changes.groupBy("change").count().collect()}
-    num_gone = by_change.get("gone", 0)
-    if num_gone:
-        out = changes.where("change != 'new'")
-        lost = out.select("document").distinct()
-        dead = lost.join(
-            changes.where("change != 'gone'").select("document"), on="document", how="left_anti"
-        )
-        for column in ("document_a", "document_b"):
-            lake.delete(PAIRS, lost.withColumnRenamed("document", column))
-        lake.delete(UNVERIFIED, dead)
-        lake.delete(DOCUMENTS, out.select("blob_id"))
-    return {"contents_new": by_change.get("new", 0), "contents_gone": num_gone}
+def _take_out(lake: Lake, gone: DataFrame) -> DataFrame:
+    """Deletes the documents that lost a content; what is left of them is to come in again."""
+    lost = gone.select("document").distinct()
+    held = lake.read(DOCUMENTS).select("blob_id", "document", "is_split")
+    out = lake.staged("out", held.join(lost, on="document", how="left_semi"))
+    again = out.join(gone.select("blob_id"), on="blob_id", how="left_anti")
+    again = lake.staged("again", again.withColumn("change", F.lit("again")))
+    pairs = lake.read(PAIRS).select("blob_a", "blob_b", "document_a", "document_b")
+    ends = [
+        pairs.join(lost.withColumnRenamed("document", end), on=end, how="left_semi")
+        for end in ("document_a", "document_b")
+    ]
+    rows = ends[0].unionByName(ends[1]).select("blob_a", "blob_b").distinct()
+    dead = lost.join(again.select("document"), on="document", how="left_anti")
+    dead = dead.join(lake.read(UNVERIFIED), on="document", how="left_semi")
+    lake.delete(PAIRS, lake.staged("pairs-out", rows))
+    lake.delete(UNVERIFIED, lake.staged("unverified-out", dead))
+    lake.delete(DOCUMENTS, out.select("blob_id"))
+    return again
 
 
 class _Blocked(NamedTuple):
@@ -110,40 +112,40 @@ class _Blocked(NamedTuple):
     is_changed: bool
 
 
-def _add(lake: Lake, new: DataFrame, config: NearDedupConfig) -> Counts:
-    num_new = new.count()
-    if num_new == 0:
-        return {}
+def _add(lake: Lake, new: DataFrame, num_new: int, config: NearDedupConfig) -> Counts:
+    """`new`: blob_id, document, is_split, staged."""
     bits = candidates.part_bits(num_new, config)
     bands = candidates.band_rows(lake, new, bits, config)
     rows = bands
     if lake.exists(BAND_INDEX):
         lake.batch_rows(candidates.BAND_ROWS)
         rows = bands.unionByName(candidates.held_rows(lake, bands, bits))
-    found = candidates.collected(candidates.find_candidates(lake, rows, bits, config))
-    deferred = _blocked(lake, found)
-    left, right = _not_in_one_block(found, deferred)
+    found = candidates.find_candidates(lake, rows, bits, config)
     members = new.select("blob_id", "document", F.lit(True).alias("is_new")).unionByName(
         lake.read(DOCUMENTS).select("blob_id", "document", F.lit(False).alias("is_new"))
     )
-    owners = _owners(lake, members, left, right)
-    passed = _empty() if len(left) == 0 else prune(lake, left, right, owners, config)
     mates = _mates(lake, new, members)
-    verified = verify(lake, passed, owners, mates, config)
-    split = verified.where("similarity IS NULL").select(F.col("blob_b").alias("blob_id"))
-    split_ids = [row["blob_id"] for row in split.collect()]  # a collision of 64 bits: none, or few
-    num_pairs = store_pairs(lake, verified.where("similarity IS NOT NULL"))
+    counts = {"candidate_pairs": 0, "pairs_compared": 0, "pairs_verified": 0}
+    split_ids: list[str] = []  # after a collision of 64 bits: none, or few
+    deferred = _Blocked(*(np.empty(0, np.int64),) * 2, False)
+    for number, some in enumerate(candidates.slices(found, config.driver_pairs)):
+        if number == 0:
+            deferred = _blocked(lake, some)
+        left, right = _not_in_one_block(some, deferred)
+        owners = _owners(lake, members, left, right)
+        passed = _empty() if len(left) == 0 else prune(lake, left, right, owners, config)
+        verified = verify(lake, passed, owners, mates if number == 0 else None, config)
+        split = verified.where("similarity IS NULL").select("blob_b").collect()
+        split_ids += [row["blob_b"] for row in split]
+        counts["candidate_pairs"] += len(left)
+        counts["pairs_compared"] += len(passed.left)
+        counts["pairs_verified"] += store_pairs(lake, verified.where("similarity IS NOT NULL"))
+    counts["documents_unverified"] = len(deferred.document)
     if deferred.is_changed:
         rows = local_columns(lake, "document long, block long", deferred.document, deferred.block)
         lake.overwrite(UNVERIFIED, rows)
     lake.batch_rows(candidates.SKETCH_ROWS)
     lake.append(BAND_INDEX, candidates.index_rows(bands))
-    counts = {
-        "candidate_pairs": len(left),
-        "pairs_compared": len(passed.left),
-        "pairs_verified": num_pairs,
-        "documents_unverified": len(deferred.document),
-    }
     is_split = F.col("blob_id").isin(split_ids)
     done = new.where(~is_split) if split_ids else new
     lake.append(DOCUMENTS, done.withColumn("scheme", F.lit(config.scheme)))
@@ -152,7 +154,7 @@ def _add(lake: Lake, new: DataFrame, config: NearDedupConfig) -> Counts:
         apart = new.where(is_split).select(
             "blob_id", own.alias("document"), F.lit(True).alias("is_split")
         )
-        _add(lake, lake.staged("split", apart), config)
+        _add(lake, lake.staged("split", apart), len(split_ids), config)
     return counts
 
 
@@ -238,10 +240,11 @@ def _mates(lake: Lake, new: DataFrame, members: DataFrame) -> DataFrame | None:
 
 def store_pairs(lake: Lake, verified: DataFrame) -> int:
     """Appends the pairs that are not there yet; how many. Cost: one shuffle of 24 bytes a pair."""
+    verified = verified.select(*PAIRS.columns)
     if lake.exists(PAIRS):
         held = _keyed(lake.read(PAIRS)).select("low", "high", "mate")
-        verified = _keyed(verified).join(held, on=["low", "high", "mate"], how="left_anti")
-    verified = lake.staged("pairs", verified.select(*PAIRS.columns))
+        fresh = _keyed(verified).join(held, on=["low", "high", "mate"], how="left_anti")
+        verified = lake.staged("pairs", fresh.select(*PAIRS.columns))
     num_pairs = verified.count()
     if num_pairs:
         lake.append(PAIRS, verified.sort("document_a", "document_b"))

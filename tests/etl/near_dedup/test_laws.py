@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import random
 from typing import Any
@@ -27,13 +28,13 @@ from etl.tables import (
     UNVERIFIED,
 )
 from jobs.lake import DeltaLake
-from tests.etl.by_hand import frame, write
+from tests.etl.by_hand import frame, repo_id, write
 from tests.etl.near_dedup.test_kernels import jaccard, shingles, sketches_of
 
 pytestmark = pytest.mark.spark
 
 File = dict[str, Any]
-TINY = {"block_bytes": 6000}
+TINY = {"block_bytes": 15_000}  # some eight of the texts
 
 
 def write_lake(lake: DeltaLake, files: list[File]) -> None:
@@ -41,8 +42,6 @@ def write_lake(lake: DeltaLake, files: list[File]) -> None:
     write(lake, files)
     texts = sorted({file["text"] for file in files})
     found = signatures(pa.array(texts, pa.string())).to_pylist()
-    import hashlib
-
     rows = [
         {
             "blob_id": hashlib.sha256(text.encode()).hexdigest(),
@@ -61,7 +60,7 @@ def run(lake: DeltaLake, config: NearDedupConfig, threshold: float = 0.7) -> dic
 
 
 def run_decide(lake: DeltaLake, threshold: float, bounds: Bounds) -> dict[str, Any]:
-    rules = {"near_duplicate": {"threshold": threshold}}
+    rules = {"license": {}, "near_duplicate": {"threshold": threshold}}
     own = {"block_bytes": bounds.block_bytes, "driver_pairs": bounds.driver_pairs}
     decide(lake, DecideConfig.model_validate({"rules": rules, "bounds": own}))
     lake.clear_staging()
@@ -75,14 +74,11 @@ def rows_of(lake: DeltaLake, table: Any) -> list[tuple[Any, ...]]:
 
 def truth(files: list[File], threshold: float) -> dict[str, tuple[str, str | None]]:
     """repo -> (repo of the file kept in its place, reason), by comparing each text with each."""
-    import hashlib
 
     def place(file: File) -> tuple[Any, ...]:
         is_dropped = file.get("license_category") == "strong_copyleft"
         stars = int(np.floor(np.log(1 + file.get("stars", 0)) / np.log(4) + 1e-9))
         text_id = hashlib.sha256(file["text"].encode()).hexdigest()
-        from tests.etl.by_hand import repo_id
-
         return (is_dropped, 3 if is_dropped else 0, -stars, text_id, repo_id(file["repo"]))
 
     ranked = sorted(files, key=place)
@@ -120,8 +116,6 @@ def truth(files: list[File], threshold: float) -> dict[str, tuple[str, str | Non
 
 
 def check(found: dict[str, Any], files: list[File], threshold: float) -> None:
-    from tests.etl.by_hand import repo_id
-
     expected = truth(files, threshold)
     names = {repo_id(file["repo"]): file["repo"] for file in files}
     assert {

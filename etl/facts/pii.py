@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from etl.facts import pii_addresses, pii_names
+from etl.facts import pii_addresses, pii_names, pii_plausible
 from etl.facts.kernels import Mask, Offsets, kernel, string_views
 from etl.facts.pii_rules import HINTS, RULES, Hint, Match, rule_number
 
@@ -43,6 +43,10 @@ Int64 = npt.NDArray[np.int64]
 
 _HS_FLAG_CASELESS = 1
 _HS_FLAG_SOM_LEFTMOST = 256
+_QUOTED, _BARE = (
+    next(number for number, hint in enumerate(HINTS) if hint.name == name)
+    for name in ("quoted", "bare")
+)
 _KERNEL_KINDS = (pii_addresses.EMAIL, pii_addresses.IPV4, pii_addresses.IPV6)
 
 
@@ -102,7 +106,12 @@ def _scan_rows(
     addresses = Spans(
         owners[hot][valid], begins[valid], stops[valid], rules[kinds[valid]], scores[kinds[valid]]
     )
-    cold = np.flatnonzero(~is_hot)
+    is_cold = ~is_hot
+    values = np.flatnonzero((hints == _QUOTED) | (hints == _BARE))
+    is_cold[values] = pii_plausible.plausible(
+        offsets, data, owners[values], hints[values] == _QUOTED, ends[values]
+    )
+    cold = np.flatnonzero(is_cold)
     others = _confirm(view, offsets, hints[cold], starts[cold], ends[cold], owners[cold], people)
     return [addresses, others]
 

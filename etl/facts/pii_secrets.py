@@ -58,7 +58,7 @@ _NAMES = (
 _TAIL = rb"[\w.\-]{0,24}"
 QUOTED = (
     _NAMES + _TAIL + rb"[\\\"'`\])]{0,4}[ \t]{0,12}(?::[ \t]{0,2}[a-z.\[\]?| ]{1,20})?[:=>(,~!?|]{0,4}"
-    rb"[ \t]{0,12}(?:new |await )?\\?[a-z@]{0,2}[\"'`][^\s\"'`]"
+    rb"[ \t]{0,12}(?:new |await )?\\?[a-z@]{0,2}[\"'`][^\s\"'`]{4}"
 )
 BARE = _NAMES + _TAIL + rb"[\"'\]]{0,2}[ \t]{0,20}(?:=>?|:=?|[ \t])[ \t]{0,12}[^\s\"'`<>(){}\[\],;=:]{4}"
 ELEMENT = _NAMES + rb"[\w:.\-]{0,24}[\"']{0,1}[^<>\n]{0,40}>[ \t]{0,4}(?:<!\[CDATA\[)?[^<>\s]{4}"
@@ -68,12 +68,12 @@ URL = rb"[a-z0-9]://[^\s/:@\"'<>\\]{0,80}:[^\s/@\"'<>]{1,100}@[a-z0-9\[_]"
 HEADER = rb"(?:bearer|basic|token|digest)[ ]{1,2}[A-Za-z0-9+/=_.~\-]{16}"
 SHELL_USER = rb"\s(?:-u|--user)[ =][\"']?[\w.@\-]{1,40}:[^\s\"'`$<>{}]{3}"
 
+# Read backwards, so that a match begins where the value does and the text before is looked at once.
 _LEFT = re.compile(
-    rb"(?i)(?P<name>[\w$@.\-/ ]{0,60}?[\w)])(?P<close>\\?[\"'`]?[\"'`\])]{0,3})[ \t]*"
-    rb"(?P<type>:[ \t]{0,2}[A-Za-z.\[\]?| ]{1,20})?(?P<sep>[:=>(,~!?|]{0,4})[ \t]*(?:new |await )?"
-    rb"(?P<prefix>[A-Za-z@]{0,2})(?P<quote>\\?[\"'`]{1,3})\Z"
+    rb"(?P<quote>[\"'`]{1,3}\\?)(?P<prefix>[A-Za-z@]{0,2})(?: wen| tiawa)?[ \t]{0,12}"
+    rb"(?P<sep>[:=>(,~!?|]{0,4})[ \t]{0,12}(?P<close>[\"'`\])]{0,3}\\?[\"'`\])]{0,1})(?P<name>[\w$@.\-/]{1,64})"
 )
-_NAME_END = re.compile(rb"[A-Za-z0-9_$@.\-/]+\Z")
+_TYPE = re.compile(rb"[A-Za-z.\[\]?| ]{1,20}[ \t]{0,2}:[ \t]{0,2}(?P<close>[\"'`\])]{0,2})(?P<name>[\w$@.\-/]{1,64})")
 _QUOTED_LONGEST = 512
 _WINDOW = 160
 
@@ -101,6 +101,12 @@ _NOT_SECRET_AT_ALL = re.compile(
     rb"|translation|commit|revision|license.?id|by_?pass|compass|pass(?:ed|ing|es|ive|enger|ion|port)|trespass"
     rb"|monkey|turkey|hockey|jockey|donkey|whiskey|seed(?:s|ed|ing|er)|input_?token|stop_?token"
 )
+_SECRET_NAME = re.compile(
+    rb"(?i)secret|token|credential|api|auth|priv|access|pass|salt|bearer|jwt|encr|signing|master|hmac|crypt|cookie|session"
+)
+_WEAK_NAMES = (b"key", b"seed", b"nonce", b"iv", b"auth", b"session", b"cookie")
+_KEY_VALUE = re.compile(rb"[A-Za-z0-9+/=_.~:!@#$%^&*?|;,-]+")
+_HASH = re.compile(rb"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
 _HASH_NEAR = re.compile(rb"(?i)sha(?:1|2|256|384|512)?\b|sha\d|md5|integrity|checksum|digest|fingerprint|hash|commit|crc")
 _PATHS = re.compile(
     rb"\A(?:[a-z][a-z0-9+.-]*:)?//?[A-Za-z0-9_.]|\A\.{0,2}/|\A[A-Za-z]:\\|\.(?:py|js|ts|json|ya?ml|txt|pem|key|crt|cer|php|html?"
@@ -143,56 +149,72 @@ _AUTHORIZATION = re.compile(rb"(?i)authorization|auth|curl|header|bearer|token")
 
 def check_quoted(view: memoryview, low: int, high: int, hit: int) -> Secret | None:
     """`name = "value"`; the hint ends at the value's first byte."""
-    start = hit - 1
+    start = hit - 4
     before = bytes(view[max(low, start - _WINDOW) : start])
-    before = before[before.rfind(b"\n") + 1 :]
-    left = _LEFT.search(before)
-    if left is None:
-        return None
-    quote = left["quote"]
-    name = _name(left["name"])
-    if not name or (not left["sep"] and not left["type"] and not _may_stand_alone(name, before)):
+    left = _left(before[before.rfind(b"\n") + 1 :])
+    if left is None or (not left.sep and not _may_stand_alone(left)):
         return None
     window = bytes(view[start : min(high, start + _QUOTED_LONGEST)])
-    end = _closing(window, quote)
+    end = _closing(window, left.quote)
     if end <= 0:
         return None
     value = window[:end]
-    if not _is_assignment(left, name, before, window[end + len(quote) : end + len(quote) + 8]):
+    if not _is_assignment(left, window[end + len(left.quote) : end + len(left.quote) + 8]):
         return None
-    if left["prefix"][-1:] in b"fF" and b"{" in value and left["prefix"]:
+    if left.prefix[-1:].lower() == b"f" and b"{" in value:
         return None
     around = before[-80:] + window[end : end + 60]
-    judged = judge(name, value, around, is_bare=False)
+    judged = judge(left.name, value, around, is_bare=False)
     return judged and Secret(start, start + end, *judged)
 
 
-def _is_assignment(left: re.Match[bytes], name: bytes, before: bytes, behind: bytes) -> bool:
+class Left(NamedTuple):
+    """What stands to the left of a quoted value: `head name close sep prefix quote`."""
+
+    head: bytes
+    name: bytes
+    close: bytes
+    sep: bytes
+    prefix: bytes
+    quote: bytes
+
+
+def _left(line: bytes) -> Left | None:
+    backwards = line[::-1]
+    match = _LEFT.match(backwards)
+    if match is None:
+        return None
+    named = match
+    if match["sep"].endswith(b"=") and not _is_telling(match["name"][::-1]):
+        named = _TYPE.match(backwards, match.end("sep")) or match  # `password: str = "..."`
+    name = named["name"][::-1].lstrip(b"-$@./")
+    head = line[: len(line) - named.end("name")] + named["name"][::-1][: -len(name) or None]
+    close, sep = named["close"][::-1], match["sep"][::-1]
+    return Left(head, name, close, sep, match["prefix"][::-1], match["quote"][::-1]) if name else None
+
+
+def _is_telling(name: bytes) -> bool:
+    return _PASSWORD_NAME.search(name) is not None or _KEY_NAME.search(name) is not None
+
+
+def _is_assignment(left: Left, behind: bytes) -> bool:
     """No list of strings, no call of something else, no quotation in prose."""
-    sep = left["sep"]
-    if left["quote"].startswith(b"`"):
-        return bool(sep) and not left["type"] and sep != b"," and name.lower() != b"pass"
-    if sep.startswith(b","):  # f("password", "value"): the first argument and the last but for a default
-        head = before[: left.start("name") + left["name"].rfind(name)].rstrip(b"\"'\\")
-        is_first = left["close"][-1:] in (b'"', b"'") and head.rstrip().endswith(b"(")
+    if left.quote.startswith(b"`"):
+        return bool(left.sep) and not left.sep.startswith(b",") and left.name.lower() != b"pass"
+    if left.sep.startswith(b","):  # f("password", "value"): the first argument, and none but a default behind
+        head = left.head.rstrip(b"\"'\\").rstrip()
+        is_first = left.close[-1:] in (b'"', b"'") and head.endswith(b"(")
         return is_first and behind.lstrip()[:1] in (b")", b",")
-    if b"(" in sep:  # setPassword("value"), password("value"); not password.encode("utf-8")
-        last = name.rpartition(b".")[2]
-        return _PASSWORD_NAME.search(last) is not None or _KEY_NAME.search(last) is not None
+    if b"(" in left.sep:  # setPassword("value"), password("value"); not password.encode("utf-8")
+        return _is_telling(left.name.rpartition(b".")[2])
     return True
 
 
-def _name(raw: bytes) -> bytes:
-    match = _NAME_END.search(raw)
-    name = match[0] if match else b""
-    return name.lstrip(b"-$@./")
-
-
-def _may_stand_alone(name: bytes, before: bytes) -> bool:
+def _may_stand_alone(left: Left) -> bool:
     """`IDENTIFIED BY 'x'`, `--password "x"`, `password "x"` of Ruby and HCL: not a name in prose."""
-    head = before[: before.rfind(name)]
-    if name.lower() == b"pass" or before.endswith(b"`"):
+    if left.name.lower() == b"pass" or left.quote.startswith(b"`"):
         return False
+    head = left.head
     return not head.strip() or head.endswith(b"--") or head.rstrip().lower().endswith((b"with", b"user"))
 
 
@@ -396,20 +418,19 @@ def _is_basic(value: bytes) -> bool:
 
 def judge(name: bytes, value: bytes, around: bytes, is_bare: bool) -> tuple[str, str, float] | None:
     """(kind, rule, score) of what `name` holds, or None: names say what it is, values whether."""
-    if not 4 <= len(value) <= _QUOTED_LONGEST or is_template(value) or b" " in value or b"\t" in value:
+    if not 4 <= len(value) <= _QUOTED_LONGEST or b" " in value or b"\t" in value:
         return None
-    if _RANGE.fullmatch(value) or _parts(value) <= _parts(name):
-        return None
-    if _NOT_SECRET_AT_ALL.search(name) or _PATHS.search(value) or _DATE.match(value):
-        return None
-    provider = _provider(name, value)
-    if provider:
-        return KEY, provider, 0.9
     if _PASSWORD_NAME.search(name) and not _ends_otherwise(name):
-        return _judge_password(value, is_bare)
-    if _KEY_NAME.search(name) or name.lower().endswith(b"key"):
-        return _judge_key(name, value, around)
-    return None
+        judged = _judge_password(value, is_bare)
+    elif is_random(value):
+        judged = _judge_key(name, value, around)
+    else:
+        judged = _judge_secret(name, value)
+    if judged is None or is_template(value) or _RANGE.fullmatch(value) or _DATE.match(value):
+        return None
+    if _NOT_SECRET_AT_ALL.search(name) or _PATHS.search(value) or _parts(value) <= _parts(name):
+        return None
+    return judged
 
 
 def _parts(text: bytes) -> frozenset[bytes]:
@@ -460,33 +481,37 @@ def _judge_password(value: bytes, is_bare: bool) -> tuple[str, str, float] | Non
 
 
 def _judge_key(name: bytes, value: bytes, around: bytes) -> tuple[str, str, float] | None:
+    provider = _provider(name, value)
+    if provider:
+        return KEY, provider, 0.9
+    if not (_KEY_NAME.search(name) or name.lower().endswith(b"key")):
+        return None
     short = name.lower().rpartition(b".")[2]
-    if _ends_otherwise(name) and not short.endswith((b"secret_id", b"data", b"hash", b"id", b"value")):
+    is_id = short.endswith((b"_id", b"-id"))
+    if _ends_otherwise(name) and not is_id:
+        return None
+    is_weak = is_id or short in _WEAK_NAMES or not _SECRET_NAME.search(name)
+    if len(value) < (20 if is_weak else 8) or not _KEY_VALUE.fullmatch(value) or _CODE.search(value):
+        return None
+    if is_weak and (value.isdigit() or is_uuid(value)):
+        return None
+    is_hash = _HASH.fullmatch(value) and _HASH_NEAR.search(around)
+    if (is_hash and (is_weak or not _SECRET_NAME.search(name))) or _MAIL.match(value):
         return None
     if is_placeholder(value) and (len(value) < 24 or is_regular(value)):
         return None
-    if not re.fullmatch(rb"[A-Za-z0-9+/=_.~:!@#$%^&*?|;,-]+", value) or _MAIL.match(value):
-        return None
-    is_plain_name = short in (b"key", b"seed", b"nonce", b"iv", b"auth") or short.endswith((b"_id", b"-id"))
-    is_about_secret = re.search(rb"(?i)secret|token|credential|api|auth|priv|access|pass|salt|bearer|jwt|encr", name)
-    least = 20 if is_plain_name or not is_about_secret else 8
-    if len(value) < least or _CODE.search(value):
-        return None
-    if _HASH_NEAR.search(around) and re.fullmatch(rb"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}", value):
-        is_hash = not re.search(rb"(?i)secret|token|api", name)
-        if is_hash:
-            return None
-    if (is_plain_name or not is_about_secret) and (value.isdigit() or is_uuid(value)):
-        return None
-    if not is_random(value):
-        if b"secret" not in name.lower() or len(value) < 8 or is_worded(value):
-            return None
-        has_kinds = any(b in b"0123456789" for b in value) and any(b in b"!@#$%^&*?~" for b in value)
-        if not has_kinds:
-            return None
     if len(value) < 12 and not (is_gibberish(value) or entropy(value) >= 2.9):
         return None
     return KEY, "secret", 0.75
+
+
+def _judge_secret(name: bytes, value: bytes) -> tuple[str, str, float] | None:
+    """A word with digits and signs in it is a secret only where the name says so."""
+    if b"secret" not in name.lower() or len(value) < 8 or _ends_otherwise(name):
+        return None
+    has_kinds = re.search(rb"[0-9]", value) and re.search(rb"[!@#$%^&*?~]", value)
+    is_text = not has_kinds or is_worded(value) or is_placeholder(value) or _CODE.search(value)
+    return None if is_text or not _KEY_VALUE.fullmatch(value) else (KEY, "secret", 0.6)
 
 
 def context_rules() -> list[str]:

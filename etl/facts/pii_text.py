@@ -14,9 +14,12 @@ import re
 _SEGMENT = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+")
 _LETTERS = re.compile(rb"[A-Za-z]+")
 _RUN = re.compile(rb"(.)\1{4}")
-_SEQUENCES = (
-    b"0123456789012345 abcdefghijklmnopqrstuvwxyzabcdef qwertyuiop asdfghjkl zxcvbnm "
-    b"9876543210 0a1b2c3d 1a2b3c4d a1b2c3d4"
+_ROWS = (
+    b"01234567890123", b"abcdefghijklmnopqrstuvwxyzabc", b"qwertyuiop", b"asdfghjkl", b"zxcvbnm",
+    b"9876543210", b"0a1b2c3d4e", b"1a2b3c4d5e", b"a1b2c3d4e5",
+)  # fmt: skip
+_SEQUENCE = re.compile(
+    b"|".join(row[i : i + 6] for row in _ROWS for i in range(len(row) - 5)), re.IGNORECASE
 )
 _TEMPLATE = re.compile(
     rb"\$\{|\$\(|\{\{|\}\}|\{%|<%|%>|#\{|@\{|\{[A-Za-z0-9_.:!\[\]-]*\}|%\([A-Za-z_]+\)|\A%[A-Za-z_]+%\Z"
@@ -37,6 +40,7 @@ _PLACEHOLDER = re.compile(
 _MIXED = re.compile(rb"[0-9][A-Za-z]+[0-9]|[a-z][0-9]+[A-Za-z]|[a-z][A-Z]+[a-z]|[A-Z]{2}[a-z]+[A-Z]")
 _UUID = re.compile(rb"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
+_PLAIN = bytes.maketrans(b"01345@$!", b"oleasasi")
 _LEAST_DISTINCT = 8  # different characters in a random key of 16 or more
 _GIBBERISH_BITS = 5.0  # a letter, by the sample of words; half of random lower-case text is above 6
 
@@ -47,8 +51,11 @@ def is_template(value: bytes) -> bool:
 
 
 def is_placeholder(value: bytes) -> bool:
-    """Written as an example: it says so, or repeats or counts."""
-    return _PLACEHOLDER.search(value) is not None or is_regular(value)
+    """Written as an example: it says so, also as `P@ssw0rd`, or repeats or counts."""
+    if _PLACEHOLDER.search(value) or is_regular(value):
+        return True
+    plain = value.translate(_PLAIN).lower()
+    return b"passw" in plain or b"passwd" in plain or b"letmein" in plain
 
 
 def is_regular(value: bytes) -> bool:
@@ -58,8 +65,7 @@ def is_regular(value: bytes) -> bool:
         return True
     if len(lower) >= 8 and len(set(lower)) < 4:
         return True
-    step = 6
-    return any(lower[i : i + step] in _SEQUENCES for i in range(0, max(1, len(lower) - step + 1)))
+    return _SEQUENCE.search(value) is not None
 
 
 def is_example_key(value: bytes) -> bool:

@@ -398,7 +398,8 @@ def _is_version(data: Bytes, low: int, high: int, first: int, after: int) -> boo
         i -= 1
     for word in numba.literal_unroll(_VERSION_WORDS):
         length = len(word)
-        if i - length >= low and find(data, i - length, i, word) >= 0:
+        is_there = i - length >= low and find(data, i - length, i, word) >= 0
+        if is_there and (length > 6 or i - length == low or not is_alnum(data[i - length - 1])):
             return True
     return False
 

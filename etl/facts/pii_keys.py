@@ -1,8 +1,8 @@
 """Which candidates are a key whose form says so: a provider's token, a JWT, a private key?
 
 `etl/data/key_formats.tsv` has a row a format: its expression (a group, where there is one, is the
-secret part) and a check. The expression with every repetition cut to its least is what Hyperscan
-looks for; it gives where a match starts, and the whole expression is then tried there.
+secret part) and a check. The expression with its last repetition cut to the least is what Hyperscan
+looks for; the whole expression is then tried around the end of a match.
 
 A checksum that holds makes the score 1. One that does not hold is no proof against a key: a value
 that was altered to be published, or a format that changed, is still treated as a secret.
@@ -26,10 +26,11 @@ from etl.facts.pii_text import entropy, is_example_key
 Found = tuple[int, int, float]  # start and end of the value, score
 
 _BASE62 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_REPEAT = re.compile(r"=\{0,\d*\}|\{(\d+),\d*\}")
+_LAST_REPEAT = re.compile(r"\{(\d+),\d*\}((?:=\{0,\d\}|(?:=\?)+)?)\Z")
 _WORD = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _ESCAPES = (b"\\n", b"\\t", b"\\r")
 _LONGEST = 2600  # bytes of the longest format
+_BEFORE_HIT = 400  # of the longest hint
 
 _JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{8,}\.(?:eyJ|ZXlK)[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,3}")
 _TOKEN_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
@@ -61,7 +62,7 @@ def formats() -> tuple[Format, ...]:
     return tuple(
         Format(
             row["rule"],
-            _REPEAT.sub(lambda found: f"{{{found[1]}}}" if found[1] else "", row["pattern"]).encode(),
+            _LAST_REPEAT.sub(r"{\1}", row["pattern"]).encode(),
             re.compile(row["pattern"].encode()),
             row["check"] or "",
         )
@@ -70,22 +71,26 @@ def formats() -> tuple[Format, ...]:
 
 
 def check_format(
-    view: memoryview, low: int, high: int, start: int, key_format: Format
+    view: memoryview, low: int, high: int, hit: int, key_format: Format
 ) -> Found | None:
-    """The secret part of a key of that format that starts at `start` of the row [low, high)."""
+    """The secret part of the key of that format in which the hint's match ends."""
+    begin = max(low, hit - _BEFORE_HIT)
+    for match in key_format.whole.finditer(view, begin, min(high, hit + _LONGEST)):
+        if match.start() >= hit:
+            return None
+        if match.end() >= hit:
+            break
+    else:
+        return None
+    start, end = match.span()
     if start > low and view[start - 1] in _WORD:
         is_escaped = start - 2 >= low and bytes(view[start - 2 : start]) in _ESCAPES
         if not is_escaped:
             return None
-    match = key_format.whole.match(view, start, min(high, start + _LONGEST))
-    if match is None:
-        return None
-    end = match.end()
     if end < high and view[end] in _WORD and view[end - 1] in _WORD:
         return None
     first, after = match.span(1) if match.re.groups else match.span()
-    value = bytes(view[first:after])
-    score = _CHECKS[key_format.check](value)
+    score = _CHECKS[key_format.check](bytes(view[first:after]))
     return (first, after, score) if score > 0 else None
 
 

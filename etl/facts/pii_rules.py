@@ -63,7 +63,7 @@ def _format(key_format: pii_keys.Format) -> Hint:
         found = pii_keys.check_format(view, low, high, hit, key_format)
         return [Match(found[0], found[1], key_format.rule, found[2])] if found else []
 
-    return Hint(key_format.rule, key_format.hint, check, needs_start=True, group=key_format.rule)
+    return Hint(key_format.rule, key_format.hint, check)
 
 
 def _key(

@@ -6,7 +6,7 @@ looked up in its row and confirmed in a window that does not leave the row: addr
 kernels, as a list has thousands of them; what is rare in Python. What crosses from one row to the
 next therefore cannot pass, and what lies in a row is found as if it were scanned alone.
 
-Spans that overlap become one that covers them; the detector that stands first in RULES names it.
+Of spans that overlap one is left; the detector that stands first in RULES names it.
 The value itself never leaves this module: a span is a kind and two offsets in UTF-8 bytes, a
 declared person 64-bit hashes.
 """
@@ -203,7 +203,8 @@ def _joined(parts: list[Spans]) -> Spans:
 
 
 def _disjoint(spans: Spans) -> Spans:
-    """By row and start; those that overlap are one, named by the least rule among them."""
+    """By row and start. Of a span inside another the lesser rule of the two stays, as it is; two that
+    overlap in part become one that covers both, named by the lesser rule."""
     order = np.lexsort((spans.rules, -spans.ends, spans.starts, spans.rows))
     rows, starts, ends, rules, scores = (column[order] for column in spans)
     kept = _merge(rows, starts, ends, rules, scores)
@@ -214,14 +215,19 @@ def _disjoint(spans: Spans) -> Spans:
 def _merge(
     rows: Int64, starts: Int64, ends: Int64, rules: Int32, scores: npt.NDArray[np.float32]
 ) -> Mask:
-    """Which spans stay; `ends`, `rules` and `scores` of them are made those of the group."""
+    """Which spans stay; of those that cover others `ends`, `rules` and `scores` are changed."""
     kept = np.zeros(len(rows), np.bool_)
     last = -1
     for i in range(len(rows)):
         if last >= 0 and rows[i] == rows[last] and starts[i] < ends[last]:
-            ends[last] = max(ends[last], ends[i])
-            if rules[i] < rules[last]:
-                rules[last], scores[last] = rules[i], scores[i]
+            is_inside = ends[i] <= ends[last]
+            if is_inside and rules[i] < rules[last]:
+                kept[last], kept[i] = False, True
+                last = i
+            elif not is_inside:
+                ends[last] = ends[i]
+                if rules[i] < rules[last]:
+                    rules[last], scores[last] = rules[i], scores[i]
             continue
         kept[i] = True
         last = i

@@ -103,7 +103,7 @@ def _mixed(value: bytes) -> float:
     body = body if len(body) >= 14 else value
     digits = sum(48 <= byte <= 57 for byte in body)
     letters = sum(byte | 0x20 in range(97, 123) for byte in body)
-    is_random = digits >= 2 and letters >= 2 and entropy(body) >= 2.9
+    is_random = digits >= (2 if len(body) > 24 else 1) and letters >= 2 and entropy(body) >= 2.9
     return 0.9 if is_random and _is_varied(value) else 0.0
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.redact import redact
@@ -56,6 +56,7 @@ def test_a_sliced_array_is_read_at_its_offset() -> None:
     assert redact(content, spans)[0].to_pylist() == ["<EMAIL>", "cc"]
 
 
+@settings(deadline=None)  # kernels are compiled at the first call
 @given(
     st.lists(
         st.tuples(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ REPLACEMENTS: Mapping[str, str] = {  # kind of a span -> what stands in its plac
 }
 
 _STAYS = -1  # kind of a span that is not replaced, nor what lies in it
+_ESCAPE = re.compile(rb"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", re.S)
 _GIVEN = b"Alex Casey Drew Ellis Frankie Harper Jamie Kim Logan Morgan Noel Parker Quinn Riley Sasha Taylor".split()
 _FAMILY = b"Abbot Barker Chandler Draper Fletcher Glover Hooper Joiner Mercer Naylor Porter Sawyer Turner Weaver".split()
 
@@ -67,10 +69,14 @@ class Fakes:
         )
 
     def _alike(self, digest: bytes, value: bytes) -> bytes:
+        """Other letters and digits in the same places; escapes of a string stay as they are."""
         stream = hashlib.shake_256(digest + value).digest(len(value))
-        return bytes(
+        made_up = bytearray(
             _same_class(byte, random) for byte, random in zip(value, stream, strict=True)
         )
+        for escape in _ESCAPE.finditer(value):
+            made_up[escape.start() : escape.end()] = escape[0]
+        return bytes(made_up)
 
 
 def _same_class(byte: int, random: int) -> int:

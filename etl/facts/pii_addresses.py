@@ -52,6 +52,7 @@ _EXAMPLE_DOMAINS = (
     "domain.com domain.tld yourdomain.com your-domain.com mydomain.com yourcompany.com foo.com "
     "bar.com foo.bar bar.baz foo.org test.com email.com openssh.com libssh.org company.com b.com"
 )  # the two ssh ones name algorithms: aes128-gcm@...
+_CODE_HOSTS = "github.com gitlab.com bitbucket.org codeberg.org gitee.com git.sr.ht ssh.dev.azure.com"
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 253
 _CONTEXT = 100  # bytes to either side in which words are looked for
 _FNV_OFFSET, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
@@ -60,9 +61,13 @@ _VERSION_WORDS = tuple(
     np.frombuffer(word, np.uint8)
     for word in (b"version", b"release", b"ver", b"rev", b"section", b"chapter", b"spec", b"build")
 )
+_RELEASE_WORDS = tuple(np.frombuffer(word, np.uint8) for word in (b"version", b"firmware"))
 _NETWORK_WORDS = tuple(
     np.frombuffer(word, np.uint8)
-    for word in (b"dns", b"server", b"host", b"://", b"ssh", b"ping", b"ipv4", b"ip address")
+    for word in (
+        *(b"dns", b"server", b"host", b"://", b"ssh", b"ping", b"ipv4", b"ip address", b"addr"),
+        *(b"neighbor", b"gateway", b"subnet", b"_ip", b"ip_", b"ip=", b"ip:", b" ip ", b'"ip"'),
+    )
 )
 _OID_WORDS = tuple(
     np.frombuffer(word, np.uint8)
@@ -80,6 +85,7 @@ class Tables:
         self.files = _hashes(_FILE_SUFFIXES.split())
         self.examples = _hashes(_EXAMPLE_NAMES.split())
         self.example_domains = _hashes(_EXAMPLE_DOMAINS.split())
+        self.code_hosts = _hashes(_CODE_HOSTS.split())
         v4 = [ipaddress.ip_network(text) for text in _NOT_PUBLIC_V4]
         self.networks_v4 = np.array(
             [(int(net.network_address), int(net.netmask)) for net in v4], np.int64
@@ -120,8 +126,8 @@ def confirm(
     tables = _tables()
     _confirm(
         offsets, data, rows, kinds, hits, tables.top_level, tables.files, tables.examples,
-        tables.example_domains, tables.networks_v4, tables.resolvers_v4, tables.networks_v6,
-        tables.resolvers_v6, starts, ends,
+        tables.example_domains, tables.code_hosts, tables.networks_v4, tables.resolvers_v4,
+        tables.networks_v6, tables.resolvers_v6, starts, ends,
     )  # fmt: skip
     return starts, ends
 
@@ -137,6 +143,7 @@ def _confirm(
     files: Hashes,
     examples: Hashes,
     example_domains: Hashes,
+    code_hosts: Hashes,
     networks_v4: Positions,
     resolvers_v4: Positions,
     networks_v6: Hashes,
@@ -149,7 +156,7 @@ def _confirm(
         high = np.int64(offsets[rows[i] + 1])
         if kinds[i] == EMAIL:
             first, after = _email(
-                data, low, high, hits[i], top_level, files, examples, example_domains
+                data, low, high, hits[i], top_level, files, examples, example_domains, code_hosts
             )
         elif kinds[i] == IPV4:
             first, after = _ipv4(data, low, high, hits[i], networks_v4, resolvers_v4)
@@ -214,6 +221,7 @@ def _email(
     files: Hashes,
     examples: Hashes,
     example_domains: Hashes,
+    code_hosts: Hashes,
 ) -> tuple[int, int]:
     at = hit - 1
     while at > low and data[at] != 64 and hit - at < 70:
@@ -233,7 +241,7 @@ def _email(
         first += 1
     if first >= at or at - first > _LONGEST_LOCAL or data[at - 1] == 46:
         return -1, -1
-    if first > low and data[first - 1] == 47:  # URL: scheme://user@host
+    if first - 2 >= low and data[first - 1] == 47 and data[first - 2] == 47:  # scheme://user@host
         return -1, -1
     if _is_user_of_url(data, low, first):
         return -1, -1
@@ -250,7 +258,8 @@ def _email(
         if is_path:
             return -1, -1
     if at - first == 3 and data[first] == 103 and data[first + 1] == 105 and data[first + 2] == 116:
-        return -1, -1  # git@
+        if contains(code_hosts, hash_lower(data, at + 1, after)):
+            return -1, -1
     top = hash_lower(data, last_label, after)
     if not contains(top_level, top) or (num_labels == 2 and contains(files, top)):
         return -1, -1
@@ -342,7 +351,8 @@ def _ipv4(
     before, behind = max(low, first - _CONTEXT), min(high, after + _CONTEXT)
     if _is_version(data, low, high, first, after) or _is_in_drawing(data, low, high, first, after):
         return -1, -1
-    if largest < 50 and not _has_word(data, before, behind, _NETWORK_WORDS):
+    is_short = largest < 50 or value >> 24 <= 2
+    if is_short and not _has_word(data, before, behind, _NETWORK_WORDS):
         return -1, -1
     if value >> 24 <= 2 and _has_word(data, before, first, _OID_WORDS):
         return -1, -1
@@ -393,6 +403,12 @@ def _is_version(data: Bytes, low: int, high: int, first: int, after: int) -> boo
         return True
     if i == first and i > low and data[i - 1] in (126, 94):
         return True
+    i = first
+    while i > low and data[i - 1] != 10 and first - i < 32:
+        i -= 1
+    for word in numba.literal_unroll(_RELEASE_WORDS):
+        if find(data, i, first, word) >= 0:
+            return True
     i = first
     while i > low and not is_alnum(data[i - 1]) and data[i - 1] != 10 and first - i < 12:
         i -= 1
@@ -478,7 +494,7 @@ def _ipv6(
         upper, lower = _widen(upper, lower, num_parts, gap)
     if upper >> np.uint64(61) != 1:  # 2000::/3
         return -1, -1
-    if lower == 0 and upper & np.uint64(0xFFFFFFFF) == 0:  # a network, not a host
+    if lower == 0:  # a network, not a host
         return -1, -1
     for k in range(len(networks)):
         if upper & networks[k, 1] == networks[k, 0]:

@@ -97,7 +97,7 @@ _NOT_SECRET = re.compile(  # what the last words of a name make of it
 _NOT_SECRET_AT_ALL = re.compile(
     rb"(?i)public|pubkey|hash|sha\d|md5|checksum|digest|fingerprint|integrity|etag|csrf|xsrf|pagination|next[_-]?(?:page|token)"
     rb"|page[_-]?token|continuation|cancel|token(?:ize|izer|s\Z|_?type|_?id)|bos_|eos_|pad_|unk_|sep_|mask_|cls_"
-    rb"|special|forgot|author(?!i)|keyboard|keyword|foreign|primary|sort|partition|shortcut|hotkey|accesskey\Z|i18n|locale"
+    rb"|special|forgot|author(?!i)|keyboard|keyword|foreign|primary|sort|partition|shortcut|hotkey|i18n|locale"
     rb"|translation|commit|revision|license.?id|by_?pass|compass|pass(?:ed|ing|es|ive|enger|ion|port)|trespass"
     rb"|monkey|turkey|hockey|jockey|donkey|whiskey|seed(?:s|ed|ing|er)|input_?token|stop_?token"
 )

@@ -27,7 +27,10 @@ from bench.kernels import batches, cpu_seconds
 from etl.facts import pii
 
 Span = tuple[str, int, int]
-SECRETS = ("KEY", "PASSWORD")  # of one kind for the table: which of them a value is is a matter of taste
+SECRETS = (
+    "KEY",
+    "PASSWORD",
+)  # of one kind for the table: which of them a value is is a matter of taste
 
 
 def measure(folder: Path, megabytes: int) -> None:
@@ -35,11 +38,15 @@ def measure(folder: Path, megabytes: int) -> None:
     size = sum(content.nbytes for content in data)
     pii.scan(data[0][:1])
     seconds = cpu_seconds(lambda: [pii.scan(content) for content in data])
-    print(f"{sum(map(len, data)):,} files, {size / 1e6:,.0f} MB: {size / 1e6 / seconds:,.0f} MB/s\n")
+    print(
+        f"{sum(map(len, data)):,} files, {size / 1e6:,.0f} MB: {size / 1e6 / seconds:,.0f} MB/s\n"
+    )
     found: collections.Counter[tuple[str, str]] = collections.Counter()
     for content in data:
         spans = pii.scan(content).field("spans").flatten()
-        found.update(zip(spans.field("kind").to_pylist(), spans.field("detector").to_pylist(), strict=True))
+        found.update(
+            zip(spans.field("kind").to_pylist(), spans.field("detector").to_pylist(), strict=True)
+        )
     print(f"{'kind':<12}{'rule':<32}{'finds':>8}")
     for (kind, rule), count in sorted(found.items(), key=lambda item: (item[0][0], -item[1])):
         print(f"{kind:<12}{rule:<32}{count:>8,}")
@@ -78,7 +85,9 @@ def score(labels: Path, files: Path) -> None:
             true[kind] += (kind, start, end) in labels_here
             near[kind] += any(k == kind and s < end and start < e for k, s, e in labels_here)
         num_labels.update(kind for kind, _, _ in labels_here)
-    print(f"{'kind':<12}{'labels':>8}{'finds':>8}{'precision':>11}{'recall':>8}{'F1':>8}{'overlap':>9}")
+    print(
+        f"{'kind':<12}{'labels':>8}{'finds':>8}{'precision':>11}{'recall':>8}{'F1':>8}{'overlap':>9}"
+    )
     for kind in sorted(num_labels | num_found):
         precision = true[kind] / max(1, num_found[kind])
         recall = true[kind] / max(1, num_labels[kind])

@@ -35,7 +35,7 @@ REPLACEMENTS: Mapping[str, str] = {  # kind of a span -> what stands in its plac
 _STAYS = -1  # kind of a span that is not replaced, nor what lies in it
 _ESCAPE = re.compile(rb"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", re.S)
 _GIVEN = b"Alex Casey Drew Ellis Frankie Harper Jamie Kim Logan Morgan Noel Parker Quinn Riley Sasha Taylor".split()
-_FAMILY = b"Abbot Barker Chandler Draper Fletcher Glover Hooper Joiner Mercer Naylor Porter Sawyer Turner Weaver".split()
+_FAMILY = b"Abbot Barker Chandler Draper Fletcher Glover Hooper Joiner Mercer Naylor Porter Weaver".split()
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class Fakes:
         if kind == "name":
             return _GIVEN[digest[0] % len(_GIVEN)] + b" " + _FAMILY[digest[1] % len(_FAMILY)]
         if kind == "ip_address" and b":" in value:
-            return b"fd00::" + b":".join(digest[i : i + 2].hex().lstrip("0").encode() or b"1" for i in (0, 2, 4))
+            return b"fd00::" + b":".join(
+                digest[i : i + 2].hex().lstrip("0").encode() or b"1" for i in (0, 2, 4)
+            )
         if kind == "ip_address":
             return b"10.%d.%d.%d" % (digest[0], digest[1], 1 + digest[2] % 254)
         return b"\n".join(

@@ -238,7 +238,9 @@ def _finding_lines(findings: list[Row]) -> list[str]:
     lines = [f"  personal data and secrets by pattern: {len(findings)} found"]
     for span in findings[:MAX_FINDINGS]:
         place = f"bytes {span['start']} to {span['end']}"
-        lines.append(f"    {span['kind']:<28} {place}, {span['detector']}, score {span['score']:.2f}")
+        lines.append(
+            f"    {span['kind']:<28} {place}, {span['detector']}, score {span['score']:.2f}"
+        )
     if len(findings) > MAX_FINDINGS:
         lines.append(f"    and {len(findings) - MAX_FINDINGS} more")
     return lines

@@ -52,7 +52,9 @@ _EXAMPLE_DOMAINS = (
     "domain.com domain.tld yourdomain.com your-domain.com mydomain.com yourcompany.com foo.com "
     "bar.com foo.bar bar.baz foo.org test.com email.com openssh.com libssh.org company.com b.com"
 )  # the two ssh ones name algorithms: aes128-gcm@...
-_CODE_HOSTS = "github.com gitlab.com bitbucket.org codeberg.org gitee.com git.sr.ht ssh.dev.azure.com"
+_CODE_HOSTS = (
+    "github.com gitlab.com bitbucket.org codeberg.org gitee.com git.sr.ht ssh.dev.azure.com"
+)
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 253
 _CONTEXT = 100  # bytes to either side in which words are looked for
 _FNV_OFFSET, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
@@ -152,8 +154,8 @@ def _confirm(
     ends: Positions,
 ) -> None:
     for i in range(len(hits)):
-        low = np.int64(offsets[rows[i]])
-        high = np.int64(offsets[rows[i] + 1])
+        low = int(offsets[rows[i]])
+        high = int(offsets[rows[i] + 1])
         if kinds[i] == EMAIL:
             first, after = _email(
                 data, low, high, hits[i], top_level, files, examples, example_domains, code_hosts
@@ -190,7 +192,7 @@ def hash_lower(data: Bytes, start: int, end: int) -> np.uint64:
 @kernel
 def contains(hashes: Hashes, value: np.uint64) -> bool:
     at = np.searchsorted(hashes, value)
-    return at < len(hashes) and hashes[at] == value
+    return bool(at < len(hashes) and hashes[at] == value)
 
 
 @kernel
@@ -257,9 +259,9 @@ def _email(
         is_path = is_alnum(byte) or byte in (47, 126, 36, 123, 60, 46)
         if is_path:
             return -1, -1
-    if at - first == 3 and data[first] == 103 and data[first + 1] == 105 and data[first + 2] == 116:
-        if contains(code_hosts, hash_lower(data, at + 1, after)):
-            return -1, -1
+    is_git = at - first == 3 and data[first] == 103 and data[first + 1] == 105
+    if is_git and contains(code_hosts, hash_lower(data, at + 1, after)):
+        return -1, -1
     top = hash_lower(data, last_label, after)
     if not contains(top_level, top) or (num_labels == 2 and contains(files, top)):
         return -1, -1
@@ -304,7 +306,7 @@ def _is_user_of_url(data: Bytes, low: int, first: int) -> bool:
     while i > low and first - i < 100:
         byte = data[i]
         if byte == 47:
-            return data[i - 1] == 47
+            return bool(data[i - 1] == 47)
         if byte <= 32 or byte == 64 or byte == 34 or byte == 39 or byte == 60:
             return False
         i -= 1
@@ -325,9 +327,9 @@ def _ipv4(
         after += 1
     while after > first and data[after - 1] == 46:
         after -= 1
-    if first > low and (is_alnum(data[first - 1]) or data[first - 1] == 95):
-        if not (first > low + 1 and data[first - 2] == 92 and data[first - 1] in (110, 114, 116)):
-            return -1, -1
+    is_escaped = first > low + 1 and data[first - 2] == 92 and data[first - 1] in (110, 114, 116)
+    if first > low and not is_escaped and (is_alnum(data[first - 1]) or data[first - 1] == 95):
+        return -1, -1
     if after < high and (is_alnum(data[after]) or data[after] == 95):
         return -1, -1
     value, num_parts, part, digits, largest = 0, 0, 0, 0, 0
@@ -369,18 +371,18 @@ def _is_public_v4(value: int, networks: Positions, resolvers: Positions) -> bool
     for i in range(len(networks)):
         if value & networks[i, 1] == networks[i, 0]:
             return False
+    is_resolver = False
     for resolver in resolvers:
-        if value == resolver:
-            return False
-    return True
+        is_resolver = is_resolver or value == resolver
+    return not is_resolver
 
 
 @kernel
 def _has_word(data: Bytes, start: int, end: int, words: tuple[Bytes, ...]) -> bool:
+    is_there = False
     for word in numba.literal_unroll(words):
-        if find(data, start, end, word) >= 0:
-            return True
-    return False
+        is_there = is_there or find(data, start, end, word) >= 0
+    return is_there
 
 
 @kernel
@@ -456,7 +458,11 @@ def _ipv6(
         first -= 1
     while after < high and after - hit < 48 and (is_hex(data[after]) or data[after] == 58):
         after += 1
-    if after > first and data[after - 1] == 58 and not (after - 2 >= first and data[after - 2] == 58):
+    if (
+        after > first
+        and data[after - 1] == 58
+        and not (after - 2 >= first and data[after - 2] == 58)
+    ):
         after -= 1
     if first > low and (is_alnum(data[first - 1]) or data[first - 1] in (95, 46)):
         return -1, -1

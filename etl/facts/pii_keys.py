@@ -57,8 +57,8 @@ class Format:
 def formats() -> tuple[Format, ...]:
     """All formats, in the order of the table."""
     table = importlib.resources.files("etl.data").joinpath("key_formats.tsv")
-    with table.open(encoding="ascii", newline="") as lines:
-        rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+    lines = table.read_text("ascii").splitlines()
+    rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
     return tuple(
         Format(
             row["rule"],
@@ -162,12 +162,6 @@ def _decoded(part: bytes) -> bytes:
         return base64.b64decode(text + b"=" * (-len(text) % 4))
     except (binascii.Error, ValueError):
         return b""
-
-
-def token_end(view: memoryview, high: int, start: int) -> int:
-    """Where the run of letters, digits, `_`, `-` and `.` at `start` ends, at most 16 KiB on."""
-    text = bytes(view[start : min(high, start + _JWT_LONGEST)])
-    return start + len(text) - len(text.lstrip(bytes(_TOKEN_BYTES)))
 
 
 def check_jwt(view: memoryview, low: int, high: int, start: int) -> Found | None:

@@ -39,8 +39,13 @@ class Name(NamedTuple):
 _UPPER = rb"A-Z\xc3-\xf4"
 _LETTER = rb"A-Za-z\x80-\xf4"
 _WORD = rb"[%s][%s'\-]{0,24}[%s]" % (_UPPER, _LETTER, _LETTER)
-_PART = rb"(?:%s|[A-Z]\.?|(?i:van|von|de|der|den|di|da|dos|del|la|le|bin|ibn|al|ter|zu|af|el|ten))" % _WORD
-NAME = re.compile(rb"(?:%s|[A-Z]\.(?:[ -]?[A-Z]\.)*)(?:[ \xa0]{1,2}%s){0,3}[ \xa0]{1,2}%s" % (_WORD, _PART, _WORD))
+_PART = (
+    rb"(?:%s|[A-Z]\.?|(?i:van|von|de|der|den|di|da|dos|del|la|le|bin|ibn|al|ter|zu|af|el|ten))"
+    % _WORD
+)
+NAME = re.compile(
+    rb"(?:%s|[A-Z]\.(?:[ -]?[A-Z]\.)*)(?:[ \xa0]{1,2}%s){0,3}[ \xa0]{1,2}%s" % (_WORD, _PART, _WORD)
+)
 
 COPYRIGHT_HINT = rb"(?i:copyright|\(c\)|\xc2\xa9)[^\n]{8}"
 AUTHOR_HINT = (
@@ -52,20 +57,27 @@ ADDRESS_HINT = rb"[A-Za-z.\x80-\xff][\"']?[ ]{1,3}[<(][A-Za-z0-9_.%+-]{1,64}@"
 OWNER_HINT = rb"(?:^|\n)[*/][^\s#*]{0,120}[ \t]+@[A-Za-z0-9]"
 
 _COPYRIGHT = re.compile(rb"(?i)(?:copyright|\(c\)|\xc2\xa9|&copy;)")
-_YEARS = re.compile(rb"(?:(?i:copyright|\(c\)|\xc2\xa9|&copy;|by|portions|present)|[\s,:;.\-]|\xe2\x80\x93|(?:19|20)\d\d|\d\d)*")
+_YEARS = re.compile(
+    rb"(?:(?i:copyright|\(c\)|\xc2\xa9|&copy;|by|portions|present)|[\s,:;.\-]|\xe2\x80\x93|(?:19|20)\d\d|\d\d)*"
+)
 _SPLIT = re.compile(rb"\s*(?:,|;|/|&|\band\b|\bund\b|\bet\b|\|)\s*")
-_STOP = re.compile(rb"(?i)all rights|licen[sc]ed|\.\s|<|\(|\[|https?:|\bunder\b|\bfor\b|\bsee\b|\bthe\b|\*/|-->|\"|'''")
+_STOP = re.compile(
+    rb"(?i)all rights|licen[sc]ed|\.\s|<|\(|\[|https?:|\bunder\b|\bfor\b|\bsee\b|\bthe\b|\*/|-->|\"|'''"
+)
 _BEFORE_ADDRESS = re.compile(rb"(?P<name>%s)[\"']?,?[ ]{1,3}[<(]\Z" % NAME.pattern)
 _OWNERS = re.compile(rb"[ \t]@([A-Za-z0-9][A-Za-z0-9-]{1,38})(?![\w/.])")
 _ORGANISATION = frozenset(
-    b"inc incorporated ltd limited llc llp gmbh corp corporation co company foundation software team group project projects "
-    b"contributors authors author developers committers community university institute laboratory laboratories labs lab "
-    b"technologies technology systems solutions research consortium association society ag sa bv ab oy srl spa plc center "
-    b"centre college school department national international agency organization organisation alliance council committee "
-    b"federation library press media studio studios networks network computing communications services studios division "
-    b"regents trustees government rights reserved license licence public general apache mit bsd gnu gpl copyright holder "
-    b"holders owner owners google microsoft facebook amazon intel nvidia ibm oracle apple adobe redhat python java linux "
-    b"jquery mozilla netscape sun unicode various anonymous others contributor maintainers maintainer your name".split()
+    b"inc incorporated ltd limited llc llp gmbh corp corporation co company foundation "
+    b"software team group project projects contributors authors author developers committers "
+    b"community university institute laboratory laboratories labs lab technologies technology "
+    b"systems solutions research consortium association society ag sa bv ab oy srl spa plc "
+    b"center centre college school department national international agency organization "
+    b"organisation alliance council committee federation library press media studio studios "
+    b"networks network computing communications services division regents trustees government "
+    b"rights reserved license licence public general apache mit bsd gnu gpl copyright holder "
+    b"holders owner owners google microsoft facebook amazon intel nvidia ibm oracle apple "
+    b"adobe redhat python java linux jquery mozilla netscape sun unicode various anonymous "
+    b"others contributor maintainers maintainer your name".split()
 )
 
 

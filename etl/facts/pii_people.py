@@ -31,7 +31,16 @@ _NAME, _USERNAME, _EMAIL = range(3)
 _OFFSET, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _BEFORE_USER = tuple(
     np.frombuffer(mark, np.uint8)
-    for mark in (b"todo(", b"fixme(", b"xxx(", b"hack(", b"/home/", b"/users/", b"\\users\\", b"github.com/")
+    for mark in (
+        b"todo(",
+        b"fixme(",
+        b"xxx(",
+        b"hack(",
+        b"/home/",
+        b"/users/",
+        b"\\users\\",
+        b"github.com/",
+    )
 )
 
 
@@ -43,7 +52,9 @@ def find_people(content: pa.Array, people: pa.ListArray) -> pa.ListArray:
     lists = people.fill_null(pa.scalar([], people.type)) if people.null_count else people
     list_offsets = np.asarray(lists.offsets).astype(np.int64)
     hashes = np.asarray(lists.values).astype(np.int64)
-    seeds = np.array([_seed(kind) for kind in (FIRST_WORD, FULL_NAME, USERNAME, ADDRESS)], np.uint64)
+    seeds = np.array(
+        [_seed(kind) for kind in (FIRST_WORD, FULL_NAME, USERNAME, ADDRESS)], np.uint64
+    )
     capacity = 1024
     while True:
         rows, starts, ends = (np.zeros(capacity, np.int64) for _ in range(3))
@@ -118,10 +129,10 @@ def _find(
     """Number of spans; those that the arrays have room for are written."""
     count = 0
     for row in range(len(offsets) - 1):
-        first, last = list_offsets[row], list_offsets[row + 1]
+        first, last = int(list_offsets[row]), int(list_offsets[row + 1])
         if first == last:
             continue
-        low, high = np.int64(offsets[row]), np.int64(offsets[row + 1])
+        low, high = int(offsets[row]), int(offsets[row + 1])
         i = low
         while i < high:
             byte = data[i]
@@ -133,11 +144,13 @@ def _find(
                 kind = _EMAIL
                 if after == start and _may_be_mention(data, low, i):
                     start = i + 1
-                    after, kind = _user_end(data, start, high, hashes, first, last, seeds[2]), _USERNAME
-            elif byte == 40 or byte == 47 or byte == 92:
-                if _is_before_user(data, low, i + 1):
-                    start = i + 1
-                    after, kind = _user_end(data, start, high, hashes, first, last, seeds[2]), _USERNAME
+                    after, kind = (
+                        _user_end(data, start, high, hashes, first, last, seeds[2]),
+                        _USERNAME,
+                    )
+            elif byte in (40, 47, 92) and _is_before_user(data, low, i + 1):
+                start, kind = i + 1, _USERNAME
+                after = _user_end(data, start, high, hashes, first, last, seeds[2])
             if after > start:
                 if count < len(rows):
                     rows[count], kinds[count] = row, kind
@@ -151,7 +164,13 @@ def _find(
 
 @kernel
 def _name_end(
-    data: Bytes, start: int, high: int, hashes: Int64, first: int, last: int, seeds: npt.NDArray[np.uint64]
+    data: Bytes,
+    start: int,
+    high: int,
+    hashes: Int64,
+    first: int,
+    last: int,
+    seeds: npt.NDArray[np.uint64],
 ) -> int:
     """Behind the longest name that starts there, or `start`."""
     found = start
@@ -160,8 +179,10 @@ def _name_end(
     full = seeds[1]
     for part in range(MAX_WORDS):
         word = i
-        while i < high and i - word < 64 and (
-            _is_letter(data[i]) or (i > word and (data[i] == 39 or data[i] == 45))
+        while (
+            i < high
+            and i - word < 64
+            and (_is_letter(data[i]) or (i > word and (data[i] == 39 or data[i] == 45)))
         ):
             full = _step(full, data[i])
             if part == 0:
@@ -192,7 +213,11 @@ def _address(
 ) -> tuple[int, int]:
     """The address around the `@`, or (at, at)."""
     start = at
-    while start > low and at - start < 64 and (is_alnum(data[start - 1]) or data[start - 1] in (46, 95, 37, 43, 45)):
+    while (
+        start > low
+        and at - start < 64
+        and (is_alnum(data[start - 1]) or data[start - 1] in (46, 95, 37, 43, 45))
+    ):
         start -= 1
     after = at + 1
     while after < high and after - at < 200 and (is_alnum(data[after]) or data[after] in (46, 45)):
@@ -238,7 +263,10 @@ def _user_end(
     while i < high and i - start < 40 and (is_alnum(data[i]) or data[i] == 45 or data[i] == 95):
         state = _step(state, data[i])
         i += 1
-    is_path = i < high and data[start - 1] == 64 and data[i] in (47, 46, 40) and (
-        data[i] != 46 or (i + 1 < high and is_alnum(data[i + 1]))
+    is_path = (
+        i < high
+        and data[start - 1] == 64
+        and data[i] in (47, 46, 40)
+        and (data[i] != 46 or (i + 1 < high and is_alnum(data[i + 1])))
     )
     return i if i > start and not is_path and _holds(hashes, first, last, state) else start

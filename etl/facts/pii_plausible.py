@@ -42,7 +42,7 @@ def _plausible(
     found: Mask,
 ) -> None:
     for i in range(len(ends)):
-        low, high = np.int64(offsets[rows[i]]), np.int64(offsets[rows[i] + 1])
+        low, high = int(offsets[rows[i]]), int(offsets[rows[i] + 1])
         start = ends[i] - 4
         if start <= low:
             continue

@@ -57,10 +57,16 @@ _NAMES = (
 )
 _TAIL = rb"[\w.\-]{0,24}"
 QUOTED = (
-    _NAMES + _TAIL + rb"[\\\"'`\])]{0,4}[ \t]{0,12}(?::[ \t]{0,2}[a-z.\[\]?| ]{1,20})?[:=>(,~!?|]{0,4}"
+    _NAMES
+    + _TAIL
+    + rb"[\\\"'`\])]{0,4}[ \t]{0,12}(?::[ \t]{0,2}[a-z.\[\]?| ]{1,20})?[:=>(,~!?|]{0,4}"
     rb"[ \t]{0,12}(?:new |await )?\\?[a-z@]{0,2}[\"'`][^\s\"'`]{4}"
 )
-BARE = _NAMES + _TAIL + rb"[\"'\]]{0,2}[ \t]{0,20}(?:=>?|:=?|[ \t])[ \t]{0,12}[^\s\"'`<>(){}\[\],;=:]{4}"
+BARE = (
+    _NAMES
+    + _TAIL
+    + rb"[\"'\]]{0,2}[ \t]{0,20}(?:=>?|:=?|[ \t])[ \t]{0,12}[^\s\"'`<>(){}\[\],;=:]{4}"
+)
 ELEMENT = _NAMES + rb"[\w:.\-]{0,24}[\"']{0,1}[^<>\n]{0,40}>[ \t]{0,4}(?:<!\[CDATA\[)?[^<>\s]{4}"
 ATTRIBUTE = _NAMES + _TAIL + rb"[\"'][ \t]{1,4}(?:value|content|default)=[\"'][^\"'\s]"
 PLIST = _NAMES + _TAIL + rb"[ \t]{0,2}</key>\s{0,12}<string>[^<\s]"
@@ -73,7 +79,9 @@ _LEFT = re.compile(
     rb"(?P<quote>[\"'`]{1,3}\\?)(?P<prefix>[A-Za-z@]{0,2})(?: wen| tiawa)?[ \t]{0,12}"
     rb"(?P<sep>[:=>(,~!?|]{0,4})[ \t]{0,12}(?P<close>[\"'`\])]{0,3}\\?[\"'`\])]{0,1})(?P<name>[\w$@.\-/]{1,64})"
 )
-_TYPE = re.compile(rb"[A-Za-z.\[\]?| ]{1,20}[ \t]{0,2}:[ \t]{0,2}(?P<close>[\"'`\])]{0,2})(?P<name>[\w$@.\-/]{1,64})")
+_TYPE = re.compile(
+    rb"[A-Za-z.\[\]?| ]{1,20}[ \t]{0,2}:[ \t]{0,2}(?P<close>[\"'`\])]{0,2})(?P<name>[\w$@.\-/]{1,64})"
+)
 _QUOTED_LONGEST = 512
 _WINDOW = 160
 
@@ -81,7 +89,8 @@ _PASSWORD_NAME = re.compile(
     rb"(?i)pass(?:w(?:or)?d|phrase|code)?(?![a-z])|passw(?:or)?d|passphrase|passwd|(?<!s)pwd|(?:\A|[_.\-])psw|(?:\A|[_.\-])pw\d?\Z|userpass"
 )
 _KEY_NAME = re.compile(
-    rb"(?i)secret|token|credential|api[-_. ]?key|auth|bearer|jwt|salt|nonce|seed|hmac|dsn|[a-z0-9][-_. ]?key|access[-_. ]?id"
+    rb"(?i)secret|token|credential|api[-_. ]?key|auth|bearer|jwt|salt|nonce|seed|hmac|dsn"
+    rb"|[a-z0-9][-_. ]?key|access[-_. ]?id"
 )
 _NOT_SECRET = re.compile(  # what the last words of a name make of it
     rb"(?i)(?:field|name|label|text|placeholder|hint|url|uri|urls|endpoint|path|file|filename|dir|folder|type|types"
@@ -107,12 +116,16 @@ _SECRET_NAME = re.compile(
 _WEAK_NAMES = (b"key", b"seed", b"nonce", b"iv", b"auth", b"session", b"cookie")
 _KEY_VALUE = re.compile(rb"[A-Za-z0-9+/=_.~:!@#$%^&*?|;,-]+")
 _HASH = re.compile(rb"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
-_HASH_NEAR = re.compile(rb"(?i)sha(?:1|2|256|384|512)?\b|sha\d|md5|integrity|checksum|digest|fingerprint|hash|commit|crc")
+_HASH_NEAR = re.compile(
+    rb"(?i)sha(?:1|2|256|384|512)?\b|sha\d|md5|integrity|checksum|digest|fingerprint|hash|commit|crc"
+)
 _PATHS = re.compile(
     rb"\A(?:[a-z][a-z0-9+.-]*:)?//?[A-Za-z0-9_.]|\A\.{0,2}/|\A[A-Za-z]:\\|\.(?:py|js|ts|json|ya?ml|txt|pem|key|crt|cer|php|html?"
     rb"|rb|go|java|xml|conf|cfg|ini|toml|sh|png|svg|css|md|pub|p12|jks|pfx)\Z|\A[\w-]+(?:/[\w.-]+){1,8}\Z"
 )
-_CODE = re.compile(rb"[(){}\[\]<>;$|`\\]|->|::|=>|&&|\A[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\Z|\A(?:self|this|cls)\b")
+_CODE = re.compile(
+    rb"[(){}\[\]<>;$|`\\]|->|::|=>|&&|\A[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\Z|\A(?:self|this|cls)\b"
+)
 _IDENTIFIER = re.compile(rb"[A-Za-z_]+\Z")
 _WEAK_PASSWORD = re.compile(rb"(?i)[a-z]*\Z")
 _NUMBER = re.compile(rb"[0-9]+(?:\.[0-9]+)?\Z")
@@ -127,23 +140,32 @@ _BARE_LEFT = re.compile(
 )
 _BARE_VALUE = re.compile(rb"[^\s\"'`<>]{4,256}")
 _LINE_START = re.compile(
-    rb"[ \t]*(?:[#;/*]+[ \t]*|//[ \t]*)?(?:-[ \t]+|export[ \t]+|set[ \t]+|setx[ \t]+|ENV[ \t]+|ARG[ \t]+|-e[ \t]+|\$env:)?[ \t]*[\"']?\Z"
+    rb"[ \t]*(?:[#;/*]+[ \t]*|//[ \t]*)?(?:-[ \t]+|export[ \t]+|set[ \t]+|setx[ \t]+"
+    rb"|ENV[ \t]+|ARG[ \t]+|-e[ \t]+|\$env:)?[ \t]*[\"']?\Z"
 )
 _LINE_END = re.compile(rb"[ \t]*(?:\\?\r?(?:\n|\Z)|[ \t]#|[ \t]//|\\n)")
 _OPTION = re.compile(rb"(?:\A|.*[\s\"'`(\[=,])--?\Z", re.S)
 _CONNECTION = re.compile(
-    rb"(?i)(?:server|data source|host|uid|user id|user|username|database|initial catalog|endpoint|provider)[ \t]*=[^;\n]{1,200};"
+    rb"(?i)(?:server|data source|host|uid|user id|user|username|database|initial catalog|endpoint"
+    rb"|provider)[ \t]*=[^;\n]{1,200};"
 )
 _QUERY = re.compile(rb"[?&](?:amp;)?\Z")
 _SHELL_USER = re.compile(rb"(?:-u|--user)[ =][\"']?[\w.@\-]{1,40}:\Z")
 _URL = re.compile(
     rb"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{1,20})://(?P<user>[^\s/:@\"'<>\\]{0,80}):(?P<pass>[^\s/@\"'<>]{1,100})@(?P<host>[A-Za-z0-9_.\-\[\]]{1,100})"
 )
-_XML = re.compile(rb"(?P<name>[\w:.\-]{2,60})(?P<quote>[\"']?)(?P<rest>[^<>\n]{0,60})>[ \t]*(?P<data><!\[CDATA\[)?\Z")
+_ELEMENTS = (  # an element by its own name, or by an attribute's value
+    re.compile(rb"<(?P<name>[\w:.\-]{2,60})(?:[ \t][^<>\n]{0,60})?>[ \t]*(?:<!\[CDATA\[)?\Z"),
+    re.compile(rb"=[\"'](?P<name>[\w:.\-]{2,60})[\"'][^<>\n]{0,60}>[ \t]*(?:<!\[CDATA\[)?\Z"),
+)
 _XML_VALUE = re.compile(rb"[^<>\s]{4,200}")
-_ATTRIBUTE = re.compile(rb"(?P<name>[\w:.\-]{2,60})[\"'][ \t]+(?:value|content|default)=(?P<quote>[\"'])\Z")
+_ATTRIBUTE = re.compile(
+    rb"(?P<name>[\w:.\-]{2,60})[\"'][ \t]+(?:value|content|default)=(?P<quote>[\"'])\Z"
+)
 _PLIST = re.compile(rb"(?P<name>[\w:.\- ]{2,60})[ \t]*</key>\s*<string>\Z")
-_HEADER = re.compile(rb"(?i)(?P<scheme>bearer|basic|token|digest)[ ]{1,2}(?P<value>[A-Za-z0-9+/=_.~\-]{16,4096})")
+_HEADER = re.compile(
+    rb"(?i)(?P<scheme>bearer|basic|token|digest)[ ]{1,2}(?P<value>[A-Za-z0-9+/=_.~\-]{16,4096})"
+)
 _AUTHORIZATION = re.compile(rb"(?i)authorization|auth|curl|header|bearer|token")
 
 
@@ -190,7 +212,9 @@ def _left(line: bytes) -> Left | None:
     name = named["name"][::-1].lstrip(b"-$@./")
     head = line[: len(line) - named.end("name")] + named["name"][::-1][: -len(name) or None]
     close, sep = named["close"][::-1], match["sep"][::-1]
-    return Left(head, name, close, sep, match["prefix"][::-1], match["quote"][::-1]) if name else None
+    return (
+        Left(head, name, close, sep, match["prefix"][::-1], match["quote"][::-1]) if name else None
+    )
 
 
 def _is_telling(name: bytes) -> bool:
@@ -201,7 +225,9 @@ def _is_assignment(left: Left, behind: bytes) -> bool:
     """No list of strings, no call of something else, no quotation in prose."""
     if left.quote.startswith(b"`"):
         return bool(left.sep) and not left.sep.startswith(b",") and left.name.lower() != b"pass"
-    if left.sep.startswith(b","):  # f("password", "value"): the first argument, and none but a default behind
+    if left.sep.startswith(
+        b","
+    ):  # f("password", "value"): the first argument, and none but a default behind
         head = left.head.rstrip(b"\"'\\").rstrip()
         is_first = left.close[-1:] in (b'"', b"'") and head.endswith(b"(")
         return is_first and behind.lstrip()[:1] in (b")", b",")
@@ -215,7 +241,11 @@ def _may_stand_alone(left: Left) -> bool:
     if left.name.lower() == b"pass" or left.quote.startswith(b"`"):
         return False
     head = left.head
-    return not head.strip() or head.endswith(b"--") or head.rstrip().lower().endswith((b"with", b"user"))
+    return (
+        not head.strip()
+        or head.endswith(b"--")
+        or head.rstrip().lower().endswith((b"with", b"user"))
+    )
 
 
 def _closing(window: bytes, quote: bytes) -> int:
@@ -255,12 +285,16 @@ def check_bare(view: memoryview, low: int, high: int, hit: int) -> Secret | None
         value = re.split(rb"[&#;,)\]]|\\", value)[0]
         if len(value) < 16:
             return None  # of a badge or a picture
-    elif _OPTION.match(lead + left["name"][: len(left["name"]) - len(left["name"].lstrip(b"-"))]) and (
-        is_space or sep == b"="
-    ):
+    elif _OPTION.match(
+        lead + left["name"][: len(left["name"]) - len(left["name"].lstrip(b"-"))]
+    ) and (is_space or sep == b"="):
         value = value.rstrip(b",;)")
     elif not is_space and _LINE_START.fullmatch(lead):
-        value = value.rstrip(b";") if not left["close"] and left["space"] == left["gap"] == b"" else value
+        value = (
+            value.rstrip(b";")
+            if not left["close"] and left["space"] == left["gap"] == b""
+            else value
+        )
         rest = tail[found.end() :]
         is_alone = _LINE_END.match(rest) is not None
         if not is_alone or left["close"]:
@@ -293,7 +327,7 @@ def _is_strong(value: bytes) -> bool:
 
 def check_element(view: memoryview, low: int, high: int, hit: int) -> Secret | None:
     """`<password>value</password>`, `<string name="api_key">value</string>`."""
-    return _check_markup(view, low, high, hit - 4, _XML)
+    return next(filter(None, (_check_markup(view, low, high, hit - 4, f) for f in _ELEMENTS)), None)
 
 
 def check_attribute(view: memoryview, low: int, high: int, hit: int) -> Secret | None:
@@ -328,10 +362,7 @@ def _check_markup(
     if not rest.startswith((b"</", b"<!", b"]]>")):
         return None
     value = value.removesuffix(b"]]>")
-    name = left["name"]
-    if form is _XML and left["quote"] and b"=" not in before[max(0, left.start() - 12) : left.start("name")]:
-        return None
-    judged = judge(name, value, before[-80:], is_bare=False)
+    judged = judge(left["name"], value, before[-80:], is_bare=False)
     is_short = judged is None or (not _is_strong(value) and judged[0] == KEY)
     return None if is_short or judged is None else Secret(start, start + len(value), *judged)
 
@@ -346,14 +377,25 @@ def check_url(view: memoryview, low: int, high: int, hit: int) -> Secret | None:
     else:
         return None
     value, user = match["pass"], match["user"]
-    is_none = is_template(value) or is_template(user) or is_placeholder(value) or _NUMBER.fullmatch(value)
-    is_code = _CODE.search(value) is not None or b"," in value or value == user and is_worded(value)
-    is_sample = match["host"].lower().rstrip(b".").endswith((b"example.com", b"example.org", b"example.net"))
+    is_none = (
+        is_template(value) or is_template(user) or is_placeholder(value) or _NUMBER.fullmatch(value)
+    )
+    is_code = (
+        _CODE.search(value) is not None or b"," in value or (value == user and is_worded(value))
+    )
+    is_sample = (
+        match["host"]
+        .lower()
+        .rstrip(b".")
+        .endswith((b"example.com", b"example.org", b"example.net"))
+    )
     if is_none or is_code or len(value) < 3 or value.startswith((b"$", b"%", b"{")) or is_sample:
         return None
     if value.lower() in words() and (user.lower() in words() or not user):
         return None
-    return Secret(begin + match.start("pass"), begin + match.end("pass"), PASSWORD, "url_password", 0.9)
+    return Secret(
+        begin + match.start("pass"), begin + match.end("pass"), PASSWORD, "url_password", 0.9
+    )
 
 
 def user_of_url(view: memoryview, low: int, password: Secret) -> Secret | None:
@@ -455,11 +497,17 @@ def _ends_otherwise(name: bytes) -> bool:
 
 
 def _is_marked(value: bytes) -> bool:
-    return is_placeholder(value) and (len(value) < 20 or is_regular(value) or b"example" in value.lower())
+    return is_placeholder(value) and (
+        len(value) < 20 or is_regular(value) or b"example" in value.lower()
+    )
 
 
 def _judge_password(value: bytes, is_bare: bool) -> tuple[str, str, float] | None:
-    if is_placeholder(value) or _MAIL.match(value) or value.startswith((b"$2", b"$1$", b"$5$", b"$6$", b"{")):
+    if (
+        is_placeholder(value)
+        or _MAIL.match(value)
+        or value.startswith((b"$2", b"$1$", b"$5$", b"$6$", b"{"))
+    ):
         return None
     is_letters = value.isalpha()
     lower = value.lower()
@@ -491,7 +539,11 @@ def _judge_key(name: bytes, value: bytes, around: bytes) -> tuple[str, str, floa
     if _ends_otherwise(name) and not is_id:
         return None
     is_weak = is_id or short in _WEAK_NAMES or not _SECRET_NAME.search(name)
-    if len(value) < (20 if is_weak else 8) or not _KEY_VALUE.fullmatch(value) or _CODE.search(value):
+    if (
+        len(value) < (20 if is_weak else 8)
+        or not _KEY_VALUE.fullmatch(value)
+        or _CODE.search(value)
+    ):
         return None
     if is_weak and (value.isdigit() or is_uuid(value)):
         return None
@@ -528,8 +580,8 @@ def _any_context() -> re.Pattern[bytes]:
 def _contexts() -> tuple[tuple[str, re.Pattern[bytes], re.Pattern[bytes]], ...]:
     """key_contexts.tsv: rule, expression of a name, form of a value."""
     table = importlib.resources.files("etl.data").joinpath("key_contexts.tsv")
-    with table.open(encoding="ascii", newline="") as lines:
-        rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+    lines = table.read_text("ascii").splitlines()
+    rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
     return tuple(
         (row["rule"], re.compile(row["name"].encode(), re.I), re.compile(row["form"].encode()))
         for row in rows

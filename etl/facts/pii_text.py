@@ -37,7 +37,9 @@ _PLACEHOLDER = re.compile(
     rb"|guest|token|key|admin|root|a|x|temp|tmp|default|s3cr3t|hunter|letmein|spam|value|val|hello|world)"
     rb"[0-9_!]{0,4}\Z"
 )
-_MIXED = re.compile(rb"[0-9][A-Za-z]+[0-9]|[a-z][0-9]+[A-Za-z]|[a-z][A-Z]+[a-z]|[A-Z]{2}[a-z]+[A-Z]")
+_MIXED = re.compile(
+    rb"[0-9][A-Za-z]+[0-9]|[a-z][0-9]+[A-Za-z]|[a-z][A-Z]+[a-z]|[A-Z]{2}[a-z]+[A-Z]"
+)
 _UUID = re.compile(rb"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 _PLAIN = bytes.maketrans(b"01345@$!", b"oleasasi")
@@ -72,8 +74,10 @@ def is_example_key(value: bytes) -> bool:
     """As `is_placeholder`, for the long random part of a key: short words in it are chance."""
     lower = value.lower()
     marks = (b"example", b"xxxx", b"placeholder", b"dummy", b"redacted", b"your", b"...", b"sample")
-    return any(mark in lower for mark in marks) or _RUN.search(value) is not None or (
-        len(set(lower)) < _LEAST_DISTINCT or any(run in lower for run in _COUNTED)
+    return (
+        any(mark in lower for mark in marks)
+        or _RUN.search(value) is not None
+        or (len(set(lower)) < _LEAST_DISTINCT or any(run in lower for run in _COUNTED))
     )
 
 
@@ -156,7 +160,12 @@ def is_random(value: bytes) -> bool:
         return False
     if num_digits == 0:
         is_mixed = not body.islower() and not body.isupper()
-        return len(body) >= 12 and is_gibberish(body) and (is_mixed or len(body) >= 20) and not is_worded(body)
+        return (
+            len(body) >= 12
+            and is_gibberish(body)
+            and (is_mixed or len(body) >= 20)
+            and not is_worded(body)
+        )
     least = 3.0 if len(body) >= 20 else 2.5
     if entropy(body) < least:
         return False

@@ -50,7 +50,9 @@ def test_parts_longer_words_and_bare_user_names_are_none(text: str) -> None:
 
 
 def test_user_names_count_where_user_names_stand() -> None:
-    text = "# thanks @octo-cat9\n# TODO(jdoering7): x\ncd /home/octo-cat9/src github.com/octo-cat9\n"
+    text = (
+        "# thanks @octo-cat9\n# TODO(jdoering7): x\ncd /home/octo-cat9/src github.com/octo-cat9\n"
+    )
     assert [kind for kind, _ in values(text)] == ["username"] * 4
 
 
@@ -59,7 +61,8 @@ def test_a_declared_address_is_found_though_no_pattern_takes_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Default User", "Acme Inc", "The Authors", "Python Software Foundation", "root", "Test"]
+    "name",
+    ["Default User", "Acme Inc", "The Authors", "Python Software Foundation", "root", "Test"],
 )
 def test_words_roles_and_organisations_are_nobody(name: str) -> None:
     assert person_hashes(name, "") == []
@@ -74,7 +77,10 @@ def test_rows_are_looked_up_in_their_own_list() -> None:
 
 
 DECLARING = [
-    ("Copyright (c) 2012-2020 Jane Doerfel, Bob Roebuck. All rights reserved.", ["Jane Doerfel", "Bob Roebuck"]),
+    (
+        "Copyright (c) 2012-2020 Jane Doerfel, Bob Roebuck. All rights reserved.",
+        ["Jane Doerfel", "Bob Roebuck"],
+    ),
     ("# © 2020 Jürgen Müller and contributors", ["Jürgen Müller"]),
     (" * @author Jane Doerfel", ["Jane Doerfel"]),
     ('__author__ = "Jane Doerfel"', ["Jane Doerfel"]),
@@ -111,9 +117,7 @@ HOLDER = "Copyright (c) 2012 Jane Doerfel <jane@doerfel.io>\nJane Doerfel wrote 
 def corpus_of(lake: Any, **config: Any) -> dict[tuple[str, str], str]:
     decide(lake, DecideConfig())
     assemble(lake, AssembleConfig(**config))
-    return {
-        (row["repo_name"], row["path"]): row["content"] for row in lake.read(CORPUS).collect()
-    }
+    return {(row["repo_name"], row["path"]): row["content"] for row in lake.read(CORPUS).collect()}
 
 
 def file(repo: str, path: str, text: str, **more: Any) -> dict[str, Any]:
@@ -155,7 +159,12 @@ def test_made_up_values_are_the_same_in_a_repository_and_need_a_key(
 ) -> None:
     text = "mail joe@doerfel.io or joe@doerfel.io\n"
     by_hand.write(
-        lake, [file("ann", "a.py", text), file("ann", "b.py", text + "\n"), file("bob", "c.py", "# " + text)]
+        lake,
+        [
+            file("ann", "a.py", text),
+            file("ann", "b.py", text + "\n"),
+            file("bob", "c.py", "# " + text),
+        ],
     )
     monkeypatch.delenv(FAKE_KEY, raising=False)
     with pytest.raises(ConfigError, match=FAKE_KEY):
@@ -172,12 +181,20 @@ def test_made_up_values_are_the_same_in_a_repository_and_need_a_key(
     assert corpus_of(lake, replace_with="fakes") != corpus
 
 
+def letter(number: int) -> str:
+    return chr(97 + number % 26)
+
+
 @pytest.mark.spark
 def test_a_repository_of_very_many_people_has_a_bounded_list(lake: Any) -> None:
     people = [
-        {"name": f"Abcd{chr(97 + i // 26 % 26)}{chr(97 + i % 26)} Xyz{chr(97 + i // 676)}q", "email": "", "role": "author"}
+        {
+            "name": f"Abcd{letter(i // 26)}{letter(i)} Xyz{letter(i // 676)}q",
+            "email": "",
+            "role": "x",
+        }
         for i in range(1200)
-    ]  # fmt: skip
+    ]
     by_hand.write(lake, [file("ann", "a.py", "x = 1\n", people=people)])
     [row] = gazetteers(lake, by_hand.VERSIONS["pii_spans"]).collect()
     assert len(row["people"]) == MAX_HASHES

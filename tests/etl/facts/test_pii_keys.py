@@ -48,7 +48,9 @@ def made_up(pattern: str, seed: int) -> str:
             if name == "LITERAL":
                 text += chr(value)
             elif name == "IN":
-                text += rng.choice([c for c in characters(value) if c.isalnum()] or characters(value)[0])
+                text += rng.choice(
+                    [c for c in characters(value) if c.isalnum()] or characters(value)[0]
+                )
             elif name == "MAX_REPEAT":
                 low, high, inner = value
                 # at least 2, as some of a key's length where the least is none
@@ -120,7 +122,9 @@ def test_an_example_of_each_format_is_none(row: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("row", CONTEXTS, ids=lambda row: row["rule"])
 def test_a_key_of_each_provider_is_found_beside_its_name(row: dict[str, str]) -> None:
-    name = NAMES.get(row["rule"]) or re.sub(r"\.\?|\.\{[^}]*\}|[?()]", "", row["name"].split("|")[0])
+    name = NAMES.get(row["rule"]) or re.sub(
+        r"\.\?|\.\{[^}]*\}|[?()]", "", row["name"].split("|")[0]
+    )
     hits = tries = 0
     for seed in range(10):
         key = made_up(row["form"], seed)
@@ -132,8 +136,15 @@ def test_a_key_of_each_provider_is_found_beside_its_name(row: dict[str, str]) ->
 
 @pytest.mark.parametrize("row", CONTEXTS, ids=lambda row: row["rule"])
 def test_words_placeholders_and_templates_beside_a_provider_are_none(row: dict[str, str]) -> None:
-    name = NAMES.get(row["rule"]) or re.sub(r"\.\?|\.\{[^}]*\}|[?()]", "", row["name"].split("|")[0])
-    for value in ("your_api_key_goes_here", "${SECRET_FROM_ENV}", "x" * 32, "get_token_from_settings"):
+    name = NAMES.get(row["rule"]) or re.sub(
+        r"\.\?|\.\{[^}]*\}|[?()]", "", row["name"].split("|")[0]
+    )
+    for value in (
+        "your_api_key_goes_here",
+        "${SECRET_FROM_ENV}",
+        "x" * 32,
+        "get_token_from_settings",
+    ):
         assert found(f'{name}_api_key = "{value}"') == []
 
 

@@ -70,11 +70,14 @@ NONE = [
     "password: string\n", "password: Optional[str] = None\n", "password=password,", "password = user.password\n",
     'passwordLabel = "Vq7Gx2pLt9"', 'password_field = "vq7Gx2pLt9"', 'token_type = "vq7Gx2pLt9"',
     'password = "Enter your password"', 'password.encode("latin1")', '["pw_name", "passwd", "vq7Gx2pLt9"]',
-    'password_hash = "5f4dcc3b5aa765d61d8327deb882cf99"', 'sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"',
+    'password_hash = "5f4dcc3b5aa765d61d8327deb882cf99"',
+    'sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"',
     '"integrity": "sha512-9f8Kd72hQxP0s8Wz4Rt6lmN0pQ=="', 'public_key = "9f8Kd72hQxP0s8Wz4Rt6"',
     'api_key = "your_api_key_here"', 'api_key = "get_from_settings"', 'token = "IDENTIFIER"', "token: 12345\n",
-    'secret_name = "prod/db/main"', 'd="M9.5 3v7.8l3.2-1.1z key=M12 4h5"', 'src="data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAA"',
-    "http://user:password@host/", "http://user:${PASS}@host/", "http://localhost:8080@x", 'key = "us-east-1-production-2024"',
+    'secret_name = "prod/db/main"', 'd="M9.5 3v7.8l3.2-1.1z key=M12 4h5"',
+    'src="data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAA"',
+    "http://user:password@host/", "http://user:${PASS}@host/", "http://localhost:8080@x",
+    'key = "us-east-1-production-2024"',
     'license_key = "nvidia-sdk-eula-2019.1"', "Pass `verbosity=1` to get more", 'keyboard = "9f8Kd72hQxP0s8Wz4Rt6"',
     '"author": "9f8Kd72hQxP0s8Wz4Rt6"', 'password = "2021-01-02T03:04:05"', 'tokenizer = "9f8Kd72hQxP0s8Wz4Rt6"',
     'aws_secret_access_key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"', 'secret_key_path = "/etc/keys/vq7Gx2.pem"',
@@ -88,7 +91,9 @@ def test_what_is_no_secret_is_none(text: str) -> None:
 
 def test_of_overlapping_finds_the_surer_one_is_left() -> None:
     rng = random.Random(1)
-    token = "ghp" + "_" + "".join(rng.choice(string.ascii_letters + "0123456789") for _ in range(36))
+    token = (
+        "ghp" + "_" + "".join(rng.choice(string.ascii_letters + "0123456789") for _ in range(36))
+    )
     assert values(f'token = "{token}"') == [("key", token)]
     assert values(f'secret = "prefix:{token}"') == [("key", token)]
     assert values(f"https://bob:{token}@acme.io/x") in (
@@ -128,6 +133,8 @@ def test_a_megabyte_of_bait_is_scanned_in_bounded_time(name: str) -> None:
 
 
 def test_a_line_of_a_hundred_megabytes_is_scanned() -> None:
-    line = "var a=[" + "1.25,'abcdef',function(){return 0}," * 2_800_000 + '],password="' + WORD + '";'
+    line = (
+        "var a=[" + "1.25,'abcdef',function(){return 0}," * 2_800_000 + '],password="' + WORD + '";'
+    )
     assert len(line) > 95_000_000
     assert values(line) == [("password", WORD)]

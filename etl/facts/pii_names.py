@@ -67,7 +67,7 @@ _STOP = re.compile(
 _BEFORE_ADDRESS = re.compile(rb"(?P<name>%s)[\"']?,?[ ]{1,3}[<(]\Z" % NAME.pattern)
 _OWNERS = re.compile(rb"[ \t]@([A-Za-z0-9][A-Za-z0-9-]{1,38})(?![\w/.])")
 _ORGANISATION = frozenset(
-    b"inc incorporated ltd limited llc llp gmbh corp corporation co company foundation "
+    b"stichting centrum inc incorporated ltd limited llc llp gmbh corp corporation co company foundation "
     b"software team group project projects contributors authors author developers committers "
     b"community university institute laboratory laboratories labs lab technologies technology "
     b"systems solutions research consortium association society ag sa bv ab oy srl spa plc "

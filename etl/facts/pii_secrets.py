@@ -129,8 +129,9 @@ _CODE = re.compile(
 _IDENTIFIER = re.compile(rb"[A-Za-z_]+\Z")
 _WEAK_PASSWORD = re.compile(rb"(?i)[a-z]*\Z")
 _NUMBER = re.compile(rb"[0-9]+(?:\.[0-9]+)?\Z")
-_RANGE = re.compile(rb"[0-9.]+-[0-9.]+")
+_RANGE = re.compile(rb"[0-9.]+-[0-9.]+|0[xX][0-9A-Fa-f]{1,16}[uUlL]*")
 _PART = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^A-Za-z0-9_.\- ]")
+_FOREIGN = re.compile(rb"\\u[0-9A-Fa-f]{4}|[\x80-\xff]+")
 _DATE = re.compile(rb"\d{4}[-/]\d\d?[-/]\d\d?")
 _MAIL = re.compile(rb"[\w.+-]+@[\w-]+\.[\w.]+\Z")
 
@@ -296,6 +297,7 @@ def check_bare(view: memoryview, low: int, high: int, hit: int) -> Secret | None
             else value
         )
         rest = tail[found.end() :]
+        value = re.split(rb"&\w+=", value)[0]
         is_alone = _LINE_END.match(rest) is not None
         if not is_alone or left["close"]:
             return None
@@ -509,6 +511,9 @@ def _judge_password(value: bytes, is_bare: bool) -> tuple[str, str, float] | Non
         or value.startswith((b"$2", b"$1$", b"$5$", b"$6$", b"{"))
     ):
         return None
+    plain = _FOREIGN.sub(b"", value)
+    if plain != value and not re.search(rb"[0-9]", plain):
+        return None  # what a field is called in another language
     is_letters = value.isalpha()
     lower = value.lower()
     if _NUMBER.fullmatch(value):

@@ -64,7 +64,8 @@ def test_a_uuid_is_a_key_only_where_its_name_says_so() -> None:
 
 
 NONE = [
-    '"password": "Пароль",', '"password": "Contraseña"', '"password": "Has\\u0142o",', "STATUS_CREDENTIALS = 0X16C9A0E2\n",
+    '"password": "Пароль",', '"password": "Contraseña"', '"password": "Has\\u0142o",',
+    "STATUS_CREDENTIALS = 0X16C9A0E2\n",
     'password = "${DB_PASSWORD}"', 'password = "{{ vault_password }}"', 'password = "<your-password>"',
     'password = "changeme"', 'password = "xxxxxxxx"', 'password = "********"', 'password = "example123"',
     'password = "password"', 'password = os.environ["PASSWORD"]', "password = getpass.getpass()",

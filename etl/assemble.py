@@ -6,9 +6,11 @@ repositories whose kept files, contents or facts have changed are written again.
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from functools import reduce
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute
@@ -20,7 +22,9 @@ from pyspark.sql import types as T
 from etl.batches import gathered
 from etl.config import Config
 from etl.eligibility import described
+from etl.errors import ConfigError
 from etl.facts import annotators
+from etl.gazetteer import gazetteers
 from etl.redact import REPLACEMENTS
 from etl.stage import Counts, Lake, Stage
 from etl.tables import (
@@ -40,9 +44,22 @@ SPLITS = ("train", "validation")
 BROADCAST_FILES = 2_000_000  # up to so many kept files are broadcast to the content
 
 
+FAKE_KEY = "STACKMILL_FAKE_KEY"  # environment variable of the driver: the key of made-up values
+
+
 class AssembleConfig(Config):
     redact: dict[str, str] = Field(
-        default=dict(REPLACEMENTS), description="kind of a finding -> what stands in its place"
+        default=dict(REPLACEMENTS),
+        description="kind of a finding -> what stands in its place; kinds left out stay",
+    )
+    replace_with: Literal["tags", "fakes"] = Field(
+        default="tags",
+        description="fakes: made-up values instead of the tags of `redact`, the same for the same value "
+        f"in a repository, derived from the key in the environment variable {FAKE_KEY}",
+    )
+    keep: tuple[str, ...] = Field(
+        default=("copyright_holder",),
+        description="detectors whose finds stay: attribution is a duty of licenses",
     )
     export: str | None = Field(
         default=None,
@@ -87,10 +104,25 @@ def wanted_rows(lake: Lake, config: AssembleConfig) -> DataFrame:
         "repo_id", "url", "revision_id", "branch_name", "revision_date", "committer_date", "forks"
     )
     files = described(lake).join(decisions, on=["repo_id", "path"], how="inner")
-    rows = files.join(repos, on="repo_id", how="left").select(*_corpus_columns())
-    settings = F.lit(config.model_dump_json(exclude={"export"}) + f" {annotators.PII_VERSION}")
-    digest = F.sha2(F.to_json(F.struct(*rows.columns, settings.alias("settings"))), 256)
-    return rows.withColumn("digest", digest)
+    people = gazetteers(lake, annotators.PII_VERSION).select("repo_id", "people_digest")
+    rows = files.join(repos, on="repo_id", how="left").join(people, on="repo_id", how="left")
+    rows = rows.select(*_corpus_columns(), "people_digest")
+    settings = config.model_dump_json(exclude={"export"}) + f" {annotators.PII_VERSION}"
+    if config.replace_with == "fakes":
+        settings += " " + hashlib.sha256(_fake_key()).hexdigest()[:16]
+    digest = F.sha2(F.to_json(F.struct(*rows.columns, F.lit(settings).alias("settings"))), 256)
+    return rows.withColumn("digest", digest).drop("people_digest")
+
+
+def _fake_key() -> bytes:
+    """Raises ConfigError where the environment has none: values made up without one can be undone."""
+    key = os.environ.get(FAKE_KEY, "")
+    if len(key) < 16:
+        raise ConfigError(
+            f"assemble.replace_with = fakes: expected a key of at least 16 characters in the environment "
+            f"variable {FAKE_KEY}, found {len(key)}: set it, or use replace_with = tags"
+        )
+    return key.encode()
 
 
 def _corpus_columns() -> list[Any]:
@@ -131,6 +163,8 @@ def _redacted(lake: Lake, rows: DataFrame, config: AssembleConfig) -> DataFrame:
     """`rows` with content. The few large files go first: each class has its own batch size."""
     spans = lake.read(PII_SPANS).where(F.col("version") == annotators.PII_VERSION)
     rows = rows.join(spans.select("blob_id", "spans"), on="blob_id", how="inner")
+    people = gazetteers(lake, annotators.PII_VERSION).select("repo_id", "people")
+    rows = rows.join(people, on="repo_id", how="left")
     if rows.count() <= BROADCAST_FILES:
         rows = F.broadcast(rows)
     contents = lake.read(BLOBS).select("blob_id", "size_class", "content", "encoding")
@@ -145,8 +179,8 @@ def _redacted(lake: Lake, rows: DataFrame, config: AssembleConfig) -> DataFrame:
     for size_class in reversed(range(len(BATCH_ROWS))):
         lake.batch_rows(BATCH_ROWS[size_class])
         found = whole.where(F.col("size_class") == size_class)
-        redacted = found.select(*CORPUS.columns, "spans").mapInArrow(
-            _Redactor(config.redact), schema
+        redacted = found.select(*CORPUS.columns, "spans", "people").mapInArrow(
+            _Redactor(config), schema
         )
         ready.append(lake.staged("redacted", redacted) if size_class else redacted)
     return (
@@ -157,17 +191,28 @@ def _redacted(lake: Lake, rows: DataFrame, config: AssembleConfig) -> DataFrame:
 
 
 class _Redactor:
-    """Arrow batches with `spans` to batches of CORPUS; every row stays."""
+    """Arrow batches with `spans` and `people` to batches of CORPUS; every row stays."""
 
-    def __init__(self, replacements: dict[str, str]) -> None:
-        self.replacements = replacements
+    def __init__(self, config: AssembleConfig) -> None:
+        self.replacements = config.redact
+        self.keep = config.keep
+        self.fake_key = _fake_key() if config.replace_with == "fakes" else None
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from etl.redact import redact  # loads compiled kernels: in the worker only
+        from etl.facts.pii_people import find_people  # loads compiled kernels: in the worker only
+        from etl.redact import Fakes, redact
 
+        fakes = Fakes(self.fake_key) if self.fake_key else None
         for batch in gathered(batches):
+            whole = batch.column("content")
             content, counts = redact(
-                batch.column("content"), batch.column("spans"), self.replacements
+                whole,
+                batch.column("spans"),
+                self.replacements,
+                people=find_people(whole, batch.column("people")),
+                keep=self.keep,
+                fakes=fakes,
+                repo_ids=batch.column("repo_id"),
             )
             columns = {name: batch.column(name) for name in CORPUS.columns}
             lengths = pa.compute.binary_length(content).cast(pa.int64())

@@ -2,12 +2,17 @@
 
 Spans are byte offsets into the UTF-8 text. Overlapping and touching spans of one kind become one
 replacement; of overlapping kinds the one that begins first names it. The text outside the spans is
-copied byte by byte.
+copied byte by byte. What stands in place of a span is a tag, or a made-up value of the same form
+(`Fakes`): the same for the same value wherever it stands in a repository.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import hmac
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -27,48 +32,142 @@ REPLACEMENTS: Mapping[str, str] = {  # kind of a span -> what stands in its plac
     "username": "<USERNAME>",
 }
 
+_STAYS = -1  # kind of a span that is not replaced, nor what lies in it
+_ESCAPE = re.compile(rb"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", re.S)
+_GIVEN = b"Alex Casey Drew Ellis Frankie Harper Jamie Kim Logan Morgan Noel Parker Quinn Riley Sasha Taylor".split()
+_FAMILY = b"Abbot Barker Chandler Draper Fletcher Glover Hooper Joiner Mercer Naylor Porter Weaver".split()
+
+
+@dataclass(frozen=True)
+class Fakes:
+    """Made-up values, by HMAC-SHA256 of repository, kind and value: no order of rows changes them.
+
+    E-mail addresses and IP addresses are of ranges that nobody has (example.com, 10/8, fd00::/8).
+    Keys and passwords keep their length, and where their letters, digits and signs stand.
+    """
+
+    key: bytes
+
+    def text(self, repo_id: str, kind: str, value: bytes) -> bytes:
+        """In place of `value`; ASCII."""
+        message = b"\0".join((repo_id.encode(), kind.encode(), value))
+        digest = hmac.new(self.key, message, hashlib.sha256).digest()
+        tail = digest.hex()[:10].encode()
+        if kind == "email":
+            return b"user-" + tail + b"@example.com"
+        if kind == "username":
+            return b"user-" + tail
+        if kind == "name":
+            return _GIVEN[digest[0] % len(_GIVEN)] + b" " + _FAMILY[digest[1] % len(_FAMILY)]
+        if kind == "ip_address" and b":" in value:
+            return b"fd00::" + b":".join(
+                digest[i : i + 2].hex().lstrip("0").encode() or b"1" for i in (0, 2, 4)
+            )
+        if kind == "ip_address":
+            return b"10.%d.%d.%d" % (digest[0], digest[1], 1 + digest[2] % 254)
+        return b"\n".join(
+            line if line.startswith(b"-----") else self._alike(digest, line)
+            for line in value.split(b"\n")
+        )
+
+    def _alike(self, digest: bytes, value: bytes) -> bytes:
+        """Other letters and digits in the same places; escapes of a string stay as they are."""
+        stream = hashlib.shake_256(digest + value).digest(len(value))
+        made_up = bytearray(
+            _same_class(byte, random) for byte, random in zip(value, stream, strict=True)
+        )
+        for escape in _ESCAPE.finditer(value):
+            made_up[escape.start() : escape.end()] = escape[0]
+        return bytes(made_up)
+
+
+def _same_class(byte: int, random: int) -> int:
+    if 48 <= byte <= 57:
+        return 48 + random % 10
+    if 65 <= byte <= 90:
+        return 65 + random % 26
+    if 97 <= byte <= 122:
+        return 97 + random % 26
+    return byte if byte < 0x80 else 97 + random % 26
+
 
 def redact(
-    content: pa.Array, spans: pa.ListArray, replacements: Mapping[str, str] = REPLACEMENTS
+    content: pa.Array,
+    spans: pa.ListArray,
+    replacements: Mapping[str, str] = REPLACEMENTS,
+    *,
+    people: pa.ListArray | None = None,
+    keep: Collection[str] = (),
+    fakes: Fakes | None = None,
+    repo_ids: pa.Array | None = None,
 ) -> tuple[pa.Array, pa.Array]:
     """Texts with each span replaced, and the number of replacements in each (int32).
 
-    content: string array of n texts without nulls; spans: n lists of structs with kind, start and
-    end. Spans of kinds that `replacements` does not name stay as they are. No row is dropped.
+    content: string array of n texts without nulls; spans, people: n lists of structs with kind, start
+    and end (`people` may lie in `spans`, in any order). Spans of kinds that `replacements` does not
+    name stay as they are; those of the detectors in `keep` do, with what lies in them. No row is
+    dropped. `fakes` needs the n `repo_ids`.
     """
     num_rows = len(content)
     offsets = np.frombuffer(content.buffers()[1], np.int32)[content.offset :][: num_rows + 1]
     data = np.frombuffer(content.buffers()[2] or b"", np.uint8)
-    rows, starts, ends, kinds = _flat(spans, list(replacements))
+    names = list(replacements)
+    rows, starts, ends, kinds = _flat(spans, people, names, keep)
     if not len(rows):
         return content, pa.array(np.zeros(num_rows, np.int32))
 
-    texts = [replacement.encode() for replacement in replacements.values()]
+    starts, ends, kinds, firsts, counts = _merge(rows, starts, ends, kinds, offsets)
+    if fakes is None or repo_ids is None:
+        texts, choices = [replacement.encode() for replacement in replacements.values()], kinds
+    else:
+        places = (np.repeat(np.arange(num_rows), counts), starts, ends, kinds)
+        texts = _made_up(fakes, data, offsets, repo_ids.to_pylist(), names, places)
+        choices = np.arange(len(kinds), dtype=np.int32)
     text_offsets = np.cumsum([0, *map(len, texts)]).astype(np.int32)
     text_data = np.frombuffer(b"".join(texts), np.uint8)
-    starts, ends, kinds, firsts, counts = _merge(rows, starts, ends, kinds, offsets)
-    sizes = _sizes(offsets, firsts, starts, ends, kinds, text_offsets)
+    sizes = _sizes(offsets, firsts, starts, ends, choices, text_offsets)
     new_offsets = np.zeros(num_rows + 1, np.int32)
     np.cumsum(sizes, out=new_offsets[1:])
     new_data = np.empty(int(new_offsets[-1]), np.uint8)
     _copy(
-        offsets, data, firsts, starts, ends, kinds, text_offsets, text_data, new_offsets, new_data
+        offsets, data, firsts, starts, ends, choices, text_offsets, text_data, new_offsets, new_data
     )
     buffers = [None, pa.py_buffer(new_offsets), pa.py_buffer(new_data)]
     return pa.Array.from_buffers(pa.string(), num_rows, buffers), pa.array(counts)
 
 
-def _flat(spans: pa.ListArray, kinds: list[str]) -> tuple[Any, Any, Any, Any]:
-    """Row, start, end and index of kind of each span that is to be replaced, by row and start."""
-    table = pa.table(
-        {
-            "row": spans.value_parent_indices().cast(pa.int32()),
-            "start": spans.flatten().field("start").cast(pa.int32()),
-            "end": spans.flatten().field("end").cast(pa.int32()),
-            "kind": pa.compute.index_in(spans.flatten().field("kind"), value_set=pa.array(kinds)),
+def _made_up(
+    fakes: Fakes, data: Bytes, offsets: Int32, repo_ids: list[str], kinds: list[str], places: Any
+) -> list[bytes]:
+    texts = []
+    for row, start, end, kind in zip(*(column.tolist() for column in places), strict=True):
+        value = data[offsets[row] + start : offsets[row] + end].tobytes()
+        texts.append(fakes.text(repo_ids[row], kinds[kind], value))
+    return texts
+
+
+def _flat(
+    spans: pa.ListArray, people: pa.ListArray | None, kinds: list[str], keep: Collection[str]
+) -> tuple[Any, Any, Any, Any]:
+    """Row, start, end and index of kind of each span, by row and start; what stays is first of a place."""
+    parts = []
+    for lists in (spans, people):
+        if lists is None:
+            continue
+        values = lists.flatten()
+        kind = pa.compute.index_in(values.field("kind"), value_set=pa.array(kinds, pa.string()))
+        if keep and lists is spans:
+            stays = pa.compute.is_in(values.field("detector"), value_set=pa.array(list(keep)))
+            kind = pa.compute.if_else(stays, pa.scalar(_STAYS, pa.int32()), kind)
+        columns = {
+            "row": lists.value_parent_indices().cast(pa.int32()),
+            "start": values.field("start").cast(pa.int32()),
+            "end": values.field("end").cast(pa.int32()),
+            "kind": kind,
         }
-    )
-    table = table.drop_null().sort_by([("row", "ascending"), ("start", "ascending")])
+        parts.append(pa.table(columns))
+    order = [("row", "ascending"), ("start", "ascending"), ("kind", "ascending")]
+    table = pa.concat_tables(parts).drop_null().sort_by(order)
     return tuple(table.column(name).to_numpy() for name in ("row", "start", "end", "kind"))
 
 
@@ -76,7 +175,10 @@ def _flat(spans: pa.ListArray, kinds: list[str]) -> tuple[Any, Any, Any, Any]:
 def _merge(
     rows: Int32, starts: Int32, ends: Int32, kinds: Int32, offsets: Int32
 ) -> tuple[Int32, Int32, Int32, Int32, Int32]:
-    """Disjoint spans; firsts[i] is row i's first of them. Ends beyond a text are cut to it."""
+    """Disjoint spans; firsts[i] is row i's first of them. Ends beyond a text are cut to it.
+
+    A span inside one that stays is left out.
+    """
     num_rows = len(offsets) - 1
     merged_starts, merged_ends = np.empty_like(starts), np.empty_like(ends)
     merged_kinds = np.empty_like(kinds)
@@ -84,11 +186,18 @@ def _merge(
     firsts = np.zeros(num_rows + 1, np.int32)
     num_merged = 0
     last_row = -1
+    kept_row, kept_end = -1, 0
     for index in range(len(rows)):
         row = rows[index]
         length = offsets[row + 1] - offsets[row]
         start, end = max(0, starts[index]), min(ends[index], length)
         if start >= end:
+            continue
+        if kinds[index] == _STAYS:
+            kept_end = max(kept_end, end) if row == kept_row else end
+            kept_row = row
+            continue
+        if row == kept_row and end <= kept_end:
             continue
         overlaps = row == last_row and start < merged_ends[num_merged - 1]
         touches = (
@@ -117,7 +226,7 @@ def _merge(
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _sizes(
-    offsets: Int32, firsts: Int32, starts: Int32, ends: Int32, kinds: Int32, text_offsets: Int32
+    offsets: Int32, firsts: Int32, starts: Int32, ends: Int32, choices: Int32, text_offsets: Int32
 ) -> Int32:
     """Bytes of each redacted text."""
     num_rows = len(offsets) - 1
@@ -125,8 +234,8 @@ def _sizes(
     for row in range(num_rows):
         size = offsets[row + 1] - offsets[row]
         for span in range(firsts[row], firsts[row + 1]):
-            kind = kinds[span]
-            size += text_offsets[kind + 1] - text_offsets[kind] - (ends[span] - starts[span])
+            text = choices[span]
+            size += text_offsets[text + 1] - text_offsets[text] - (ends[span] - starts[span])
         sizes[row] = size
     return sizes
 
@@ -138,7 +247,7 @@ def _copy(
     firsts: Int32,
     starts: Int32,
     ends: Int32,
-    kinds: Int32,
+    choices: Int32,
     text_offsets: Int32,
     text_data: Bytes,
     new_offsets: Int32,
@@ -150,7 +259,7 @@ def _copy(
             length = offsets[row] + starts[span] - source
             new_data[target : target + length] = data[source : source + length]
             target += length
-            first, last = text_offsets[kinds[span]], text_offsets[kinds[span] + 1]
+            first, last = text_offsets[choices[span]], text_offsets[choices[span] + 1]
             new_data[target : target + last - first] = text_data[first:last]
             target += last - first
             source = offsets[row] + ends[span]

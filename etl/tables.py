@@ -25,6 +25,7 @@ _TYPES: dict[str, T.DataType] = {
     "binary": T.BinaryType(),
     "timestamp": T.TimestampType(),
     "strings": T.ArrayType(T.StringType(), containsNull=False),
+    "longs": T.ArrayType(T.LongType(), containsNull=False),
     "string_map": T.MapType(T.StringType(), T.StringType(), valueContainsNull=True),
     "long_map": T.MapType(T.StringType(), T.LongType(), valueContainsNull=True),
 }
@@ -222,6 +223,7 @@ PII_SPANS = _table(
     "blob_id string: content",
     "version int: of the annotator",
     "spans spans: kind, start and end in UTF-8 bytes of content, detector, score. Never the value",
+    "people longs: 64-bit hashes of the persons that the content declares, to find them again",
     key="blob_id version",
     statistics="blob_id",
 )

@@ -29,6 +29,7 @@ from etl.tables import (
     FILES,
     LICENSES,
     NAME_FACTS,
+    PII_SPANS,
     REPOS,
     SOURCE_ERRORS,
     Table,
@@ -38,6 +39,7 @@ from jobs.lake import absolute, is_catalog
 from jobs.runner import exit_code
 
 Row = dict[str, Any]
+MAX_FINDINGS = 50  # spans that are listed
 MAX_ORIGINS = 10  # other files with the same text that are listed
 
 
@@ -84,6 +86,7 @@ def _explain(lake: str, file: Row) -> Row:
         if blob
         else []
     )
+    findings = _one(_rows(lake, PII_SPANS, ("blob_id", blob))) if blob else {}
     same_text = _rows(lake, FILES, ("text_id", file["text_id"])) if file["text_id"] else []
     others = [
         f"{row['repo_name']} {row['path']}"
@@ -98,6 +101,7 @@ def _explain(lake: str, file: Row) -> Row:
         "decision": decision,
         "license": _one(_rows(lake, LICENSES, *here)),
         "facts": {**(facts[0] if facts else {}), **(names[0] if names else {})},
+        "findings": findings.get("spans") or [],
         "duplicate": _one(_rows(lake, DUPLICATES, ("blob_id", blob))) if blob else {},
         "kept_repository": _one(_rows(lake, REPOS, ("repo_id", kept_repo))) if kept_repo else {},
         "same_text": others,
@@ -178,6 +182,7 @@ def render(answer: Row) -> str:
     lines.append("  facts" if facts else "  facts: none (its bytes are not stored as text)")
     skipped = {"blob_id", "version", "basename"}
     lines += _values(facts, *(name for name in facts if name not in skipped))
+    lines += _finding_lines(answer["findings"])
     lines.append("  repository")
     lines += _values(
         repository,
@@ -224,6 +229,21 @@ def _license_lines(license_row: Row) -> list[str]:
         score = "" if item["score"] is None else f", score {item['score']:.2f}"
         lines.append(f"    {item['kind']} {item['path']}: {item['expression']}{score}")
     return [*lines, ""]
+
+
+def _finding_lines(findings: list[Row]) -> list[str]:
+    """Kinds and places, never values; the people of its repository are looked for when it is assembled."""
+    if not findings:
+        return []
+    lines = [f"  personal data and secrets by pattern: {len(findings)} found"]
+    for span in findings[:MAX_FINDINGS]:
+        place = f"bytes {span['start']} to {span['end']}"
+        lines.append(
+            f"    {span['kind']:<28} {place}, {span['detector']}, score {span['score']:.2f}"
+        )
+    if len(findings) > MAX_FINDINGS:
+        lines.append(f"    and {len(findings) - MAX_FINDINGS} more")
+    return lines
 
 
 def _values(row: Row, *names: str) -> list[str]:

@@ -24,7 +24,7 @@ NAME_FACT = pa.struct(
         ("visible_text_fraction", pa.float64()),
     ]
 )
-PII = pa.struct([("spans", pii.FIELDS)])
+PII = pii.FIELDS
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,8 @@ def annotate_signature(batch: Batch) -> pa.Array:
 
 
 def annotate_pii(batch: Batch) -> pa.Array:
-    """PII: the spans of `etl.facts.pii`."""
-    spans = pii.scan(batch.content, batch.due)
-    return pa.StructArray.from_arrays([spans], fields=list(PII), mask=pc.is_null(spans))
+    """`etl.facts.pii.FIELDS`."""
+    return pii.scan(batch.content, batch.due)
 
 
 def annotate_names(batch: Batch) -> pa.Array:

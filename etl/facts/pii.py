@@ -1,25 +1,31 @@
-"""Where e-mail addresses, IP addresses and keys stand in a text: string array -> spans a content.
+"""Where addresses, keys, passwords and names stand in a text: string array -> spans a content.
 
 Hyperscan reads the Arrow buffer of a whole batch in one call, without a copy and without regard to
-where a row ends, and gives the ends of candidates. They are few; each is looked up in its row and
-checked in a small window that does not leave the row (`etl.facts.pii_rules`). What crosses from one
-row to the next therefore cannot pass, and what lies in a row is found as if it were scanned alone.
+where a row ends, and gives the ends of candidates (`etl.facts.pii_rules` has the hints). Each is
+looked up in its row and confirmed in a window that does not leave the row: addresses by compiled
+kernels, as a list has thousands of them; what is rare in Python. What crosses from one row to the
+next therefore cannot pass, and what lies in a row is found as if it were scanned alone.
 
-The value itself never leaves this module: a span is a kind and two offsets in UTF-8 bytes.
+Of spans that overlap one is left; the detector that stands first in RULES names it.
+The value itself never leaves this module: a span is a kind and two offsets in UTF-8 bytes, a
+declared person 64-bit hashes.
 """
 
 from __future__ import annotations
 
+import array
 import functools
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from etl.facts.kernels import Mask, Offsets, string_views
-from etl.facts.pii_rules import DETECTORS
+from etl.facts import pii_addresses, pii_names, pii_plausible
+from etl.facts.kernels import Mask, Offsets, kernel, string_views
+from etl.facts.pii_rules import HINTS, RULES, Hint, Match, rule_number
 
-VERSION = 1
+VERSION = 2
 
 SPAN = pa.struct(
     [
@@ -30,43 +36,43 @@ SPAN = pa.struct(
         ("score", pa.float32()),
     ]
 )
-FIELDS = pa.list_(SPAN)
+FIELDS = pa.struct([("spans", pa.list_(SPAN)), ("people", pa.list_(pa.int64()))])
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
 
 _HS_FLAG_CASELESS = 1
+_HS_FLAG_SOM_LEFTMOST = 256
+_QUOTED, _BARE = (
+    next(number for number, hint in enumerate(HINTS) if hint.name == name)
+    for name in ("quoted", "bare")
+)
+_KERNEL_KINDS = (pii_addresses.EMAIL, pii_addresses.IPV4, pii_addresses.IPV6)
 
 
-class Span(NamedTuple):
-    """Bytes [start, end) of a content, found by DETECTORS[detector]."""
+class Spans(NamedTuple):
+    """Spans of a batch: row, first byte and end in the batch's buffer, index in RULES, score."""
 
-    start: int
-    end: int
-    detector: int
+    rows: Int64
+    starts: Int64
+    ends: Int64
+    rules: Int32
+    scores: npt.NDArray[np.float32]
 
 
-def scan(content: pa.Array, mask: Mask | None = None) -> pa.ListArray:
-    """The spans of each content in order, not overlapping; null where null or not in `mask`."""
+def scan(content: pa.Array, mask: Mask | None = None) -> pa.StructArray:
+    """FIELDS of each content: spans in order, not overlapping; null where null or not in `mask`.
+
+    `people` are hashes of the persons that the content declares (`etl.facts.pii_names`), sorted.
+    """
     offsets, data, due = string_views(content, mask)
     view = memoryview(data)  # type: ignore[arg-type]  # numpy's arrays have no __buffer__ in 3.11
-    rows: list[list[Span]] = [[] for _ in range(len(due))]
+    parts: list[Spans] = []
+    people: dict[int, list[int]] = {}
     for first, last in _runs(due):
-        _scan_rows(view, offsets, first, last, rows)
-    lengths = np.fromiter(map(len, rows), np.int32, len(rows))
-    list_offsets = np.zeros(len(rows) + 1, np.int32)
-    np.cumsum(lengths, out=list_offsets[1:])
-    found = [span for spans in rows for span in spans]
-    detectors = [DETECTORS[span.detector] for span in found]
-    columns = (
-        [detector.kind for detector in detectors],
-        [span.start for span in found],
-        [span.end for span in found],
-        [detector.name for detector in detectors],
-        [detector.score for detector in detectors],
-    )
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, SPAN, strict=True)]
-    values = pa.StructArray.from_arrays(arrays, fields=list(SPAN))
-    return pa.ListArray.from_arrays(
-        pa.array(list_offsets), values, type=FIELDS, mask=pa.array(~due)
-    )
+        parts += _scan_rows(view, data, offsets, first, last, people)
+    found = _disjoint(_joined(parts))
+    return _arrays(found, offsets, due, people)
 
 
 def _runs(due: Mask) -> list[tuple[int, int]]:
@@ -76,55 +82,178 @@ def _runs(due: Mask) -> list[tuple[int, int]]:
 
 
 def _scan_rows(
-    view: memoryview, offsets: Offsets, first: int, last: int, rows: list[list[Span]]
-) -> None:
-    """Fills rows[first:last]."""
+    view: memoryview,
+    data: npt.NDArray[np.uint8],
+    offsets: Offsets,
+    first: int,
+    last: int,
+    people: dict[int, list[int]],
+) -> list[Spans]:
+    """Spans of the rows [first, last); fills their `people`."""
     low = int(offsets[first])
-    hits = _candidates(view[low : int(offsets[last])])
-    if not hits:
-        return
-    ends = np.fromiter((low + end for _, end in hits), np.int64, len(hits))
+    hints, starts, ends = _candidates(view[low : int(offsets[last])])
+    if not len(hints):
+        return []
+    starts, ends = starts + low, ends + low
     owners = np.searchsorted(offsets[first : last + 1], ends - 1, side="right") - 1 + first
-    for (detector, _), end, row in zip(hits, ends.tolist(), owners.tolist(), strict=True):
-        start = int(offsets[row])
-        span = DETECTORS[detector].check(view, start, int(offsets[row + 1]), end)
-        if span is not None:
-            rows[row].append(Span(span[0] - start, span[1] - start, detector))
-    for row in set(owners.tolist()):
-        rows[row] = _disjoint(rows[row])
+    is_hot = hints < len(_KERNEL_KINDS)
+    hot = np.flatnonzero(is_hot)
+    kinds = hints[hot].astype(np.int8)
+    begins, stops = pii_addresses.confirm(offsets, data, owners[hot], kinds, ends[hot])
+    valid = begins >= 0
+    rules = np.array([rule_number(HINTS[kind].name) for kind in _KERNEL_KINDS], np.int32)
+    scores = np.array([HINTS[kind].score for kind in _KERNEL_KINDS], np.float32)
+    addresses = Spans(
+        owners[hot][valid], begins[valid], stops[valid], rules[kinds[valid]], scores[kinds[valid]]
+    )
+    is_cold = ~is_hot
+    values = np.flatnonzero((hints == _QUOTED) | (hints == _BARE))
+    is_cold[values] = pii_plausible.plausible(
+        offsets, data, owners[values], hints[values] == _QUOTED, ends[values]
+    )
+    cold = np.flatnonzero(is_cold)
+    others = _confirm(view, offsets, hints[cold], starts[cold], ends[cold], owners[cold], people)
+    return [addresses, others]
 
 
-def _candidates(text: memoryview) -> list[tuple[int, int]]:
-    """(detector, end of its hint) in `text`."""
-    hits: list[tuple[int, int]] = []
+def _candidates(text: memoryview) -> tuple[Int32, Int64, Int64]:
+    """(index in HINTS, start where the hint asks for it, end) of each match in `text`."""
+    hints, starts, ends = array.array("i"), array.array("q"), array.array("q")
 
-    def note(detector: int, start: int, end: int, flags: int, context: object) -> None:
-        hits.append((detector, end))
+    def note(hint: int, start: int, end: int, flags: int, context: object) -> None:
+        hints.append(hint)
+        starts.append(start)
+        ends.append(end)
 
     if len(text):
         _database().scan(text, match_event_handler=note)
-    return hits
+    return (
+        np.frombuffer(hints, np.int32) if hints else np.zeros(0, np.int32),
+        np.frombuffer(starts, np.int64) if hints else np.zeros(0, np.int64),
+        np.frombuffer(ends, np.int64) if hints else np.zeros(0, np.int64),
+    )
 
 
 @functools.cache
 def _database() -> Any:
-    """The compiled hints: once a process, in tens of milliseconds."""
+    """The compiled hints: once a process, in some 0.3 s."""
     import hyperscan  # not at import: its library need not be there where nothing is scanned
 
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
-        expressions=[detector.hint for detector in DETECTORS],
-        ids=list(range(len(DETECTORS))),
-        elements=len(DETECTORS),
-        flags=[_HS_FLAG_CASELESS if detector.is_caseless else 0 for detector in DETECTORS],
+        expressions=[hint.expression for hint in HINTS],
+        ids=list(range(len(HINTS))),
+        elements=len(HINTS),
+        flags=[
+            _HS_FLAG_CASELESS * hint.is_caseless | _HS_FLAG_SOM_LEFTMOST * hint.needs_start
+            for hint in HINTS
+        ],
     )
     return database
 
 
-def _disjoint(spans: list[Span]) -> list[Span]:
-    """In order of start; of overlapping ones the first, of two that start together the longer."""
-    kept: list[Span] = []
-    for span in sorted(set(spans), key=lambda span: (span.start, -span.end, span.detector)):
-        if not kept or span.start >= kept[-1].end:
-            kept.append(span)
+def _confirm(
+    view: memoryview,
+    offsets: Offsets,
+    hints: Int32,
+    starts: Int64,
+    ends: Int64,
+    owners: Int64,
+    people: dict[int, list[int]],
+) -> Spans:
+    """The rare kinds. A match inside what the same hint has just found is passed over."""
+    found: list[tuple[int, Match]] = []
+    names: dict[int, set[bytes]] = {}
+    users: dict[int, set[bytes]] = {}
+    done: dict[str, int] = {}
+    columns = (hints.tolist(), starts.tolist(), ends.tolist(), owners.tolist())
+    for number, start, end, row in zip(*columns, strict=True):
+        hint: Hint = HINTS[number]
+        if hint.needs_start:
+            if start < done.get(hint.group, -1):
+                continue
+            end = start
+        low, high = int(offsets[row]), int(offsets[row + 1])
+        if end < low:
+            continue
+        if hint.is_owner:
+            users.setdefault(row, set()).update(pii_names.owners(view, high, end))
+            continue
+        for match in hint.check(view, low, high, end):
+            found.append((row, match))
+            done[hint.group] = match.end
+            if match.is_declared:
+                names.setdefault(row, set()).add(bytes(view[match.start : match.end]))
+    for row in names.keys() | users.keys():
+        people[row] = pii_names.declared(names.get(row, ()), users.get(row, ()))
+    return Spans(
+        np.array([row for row, _ in found], np.int64),
+        np.array([match.start for _, match in found], np.int64),
+        np.array([match.end for _, match in found], np.int64),
+        np.array([rule_number(match.rule) for _, match in found], np.int32),
+        np.array([match.score for _, match in found], np.float32),
+    )
+
+
+def _joined(parts: list[Spans]) -> Spans:
+    if not parts:
+        none = np.zeros(0, np.int64)
+        return Spans(none, none, none, none.astype(np.int32), none.astype(np.float32))
+    return Spans(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _disjoint(spans: Spans) -> Spans:
+    """By row and start. Of a span inside another the lesser rule of the two stays, as it is; two that
+    overlap in part become one that covers both, named by the lesser rule."""
+    order = np.lexsort((spans.rules, -spans.ends, spans.starts, spans.rows))
+    rows, starts, ends, rules, scores = (column[order] for column in spans)
+    kept = _merge(rows, starts, ends, rules, scores)
+    return Spans(rows[kept], starts[kept], ends[kept], rules[kept], scores[kept])
+
+
+@kernel
+def _merge(
+    rows: Int64, starts: Int64, ends: Int64, rules: Int32, scores: npt.NDArray[np.float32]
+) -> Mask:
+    """Which spans stay; of those that cover others `ends`, `rules` and `scores` are changed."""
+    kept = np.zeros(len(rows), np.bool_)
+    last = -1
+    for i in range(len(rows)):
+        if last >= 0 and rows[i] == rows[last] and starts[i] < ends[last]:
+            is_inside = ends[i] <= ends[last]
+            if is_inside and rules[i] < rules[last]:
+                kept[last], kept[i] = False, True
+                last = i
+            elif not is_inside:
+                ends[last] = ends[i]
+                if rules[i] < rules[last]:
+                    rules[last], scores[last] = rules[i], scores[i]
+            continue
+        kept[i] = True
+        last = i
     return kept
+
+
+def _arrays(
+    spans: Spans, offsets: Offsets, due: Mask, people: dict[int, list[int]]
+) -> pa.StructArray:
+    num_rows = len(due)
+    list_offsets = np.zeros(num_rows + 1, np.int32)
+    np.cumsum(np.bincount(spans.rows, minlength=num_rows), out=list_offsets[1:])
+    kinds = pa.array([rule.kind for rule in RULES])
+    names = pa.array([rule.name for rule in RULES])
+    numbers = pa.array(spans.rules)
+    base = offsets[spans.rows] if len(spans.rows) else np.zeros(0, np.int32)
+    arrays = [
+        kinds.take(numbers),
+        pa.array((spans.starts - base).astype(np.int32)),
+        pa.array((spans.ends - base).astype(np.int32)),
+        names.take(numbers),
+        pa.array(spans.scores),
+    ]
+    values = pa.StructArray.from_arrays(arrays, fields=list(SPAN))
+    lists = pa.ListArray.from_arrays(pa.array(list_offsets), values, type=pa.list_(SPAN))
+    declared = pa.array([people.get(row, []) for row in range(num_rows)], pa.list_(pa.int64()))
+    return pa.StructArray.from_arrays(
+        [lists, declared], fields=list(FIELDS), mask=pa.array(~due, pa.bool_())
+    )

@@ -48,11 +48,14 @@ def write(lake: Lake, files: Iterable[Row]) -> None:
     """A lake up to `licenses`. A file is a dict with repo and path; every other key has a default:
 
     text (its content), blob (default: from text), language and any other column of FACTS,
-    NAME_FACTS, LICENSES (license_category), FILES (status, is_vendored) and REPOS (stars, is_fork).
+    NAME_FACTS, LICENSES (license_category), FILES (status, is_vendored), PII_SPANS (spans; its people
+    are `declared`) and REPOS (stars, is_fork, people).
     """
     full = [_full(file) for file in files]
     for table in (REPOS, FILES, BLOBS, FACTS, NAME_FACTS, LICENSES, PII_SPANS):
         rows = [{**row, "version": VERSIONS.get(table.name)} for row in full]
+        if table is PII_SPANS:  # its `people` are hashes, those of REPOS are persons
+            rows = [{**row, "people": row["declared"]} for row in rows]
         unique = {tuple(row.get(key) for key in table.key): row for row in rows}
         kept = [
             row
@@ -93,6 +96,7 @@ def _full(file: Row) -> Row:
         "spans": [],
         "is_fork": False,
         "people": [],
+        "declared": [],
         **file,
     }
     if row["status"] != "stored":

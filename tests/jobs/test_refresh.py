@@ -188,6 +188,11 @@ def test_why_answers_for_a_kept_a_dropped_and_a_missing_file(
     lake = str(built / "lake")
     assert main(["why", "eve/tool", "area.py", "--lake", lake]) == 0
     assert "KEPT" in capsys.readouterr().out
+    assert main(["why", "ann", "mail.py", "--lake", lake]) == 0
+    out = capsys.readouterr().out
+    assert "email " in out
+    assert "bytes 11 to 40, email" in out
+    assert "ann.lee" not in out
     assert main(["why", "bob", "own.py", "--lake", lake]) == 0
     assert "license: strong_copyleft: GPL-3.0-or-later" in capsys.readouterr().out
     assert main(["why", "ann", "area.py", "--lake", lake]) == 0

@@ -44,7 +44,7 @@ def test_facts_of_a_page_are_right() -> None:
     assert row["blob_id"] == "b"
     assert row["facts"]["num_chars"] == len(PAGE)
     assert row["signature"]["num_tokens"] == 13
-    assert row["pii"] == {"spans": []}
+    assert row["pii"] == {"spans": [], "people": []}
     html, python = row["names"]
     assert (html["basename"], html["language"]) == ("a.html", "HTML")
     assert html["visible_text_chars"] == len("hello world, hello page of words")

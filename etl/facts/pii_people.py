@@ -1,0 +1,272 @@
+"""Where do a repository's own people stand in its texts?    texts, their repositories' hashes -> spans
+
+A name is looked for as its words, with a blank or two between them, the first and the last in upper
+case, at the bounds of words. A user name counts only where one stands: behind `@`, in `TODO(...)`,
+`/home/...`, `github.com/...`; an address counts wherever it stands. Hashes are compared, as no
+table but `blobs` holds a name (`etl.facts.pii_names`). One pass over the bytes, whatever the number
+of people: a look-up (of a sorted array) a word in upper case, about 1 GB/s.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from etl.facts.heads import find
+from etl.facts.kernels import Bytes, kernel
+from etl.facts.pii_addresses import is_alnum
+from etl.facts.pii_names import ADDRESS, FIRST_WORD, FULL_NAME, MAX_WORDS, USERNAME
+
+KINDS = ("name", "username", "email")  # of a span, by the number that a kernel gives
+SPANS = pa.list_(pa.struct([("kind", pa.string()), ("start", pa.int32()), ("end", pa.int32())]))
+
+Int64 = npt.NDArray[np.int64]
+Int32 = npt.NDArray[np.int32]
+
+_NAME, _USERNAME, _EMAIL = range(3)
+_OFFSET, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+_BEFORE_USER = tuple(
+    np.frombuffer(mark, np.uint8)
+    for mark in (
+        b"todo(",
+        b"fixme(",
+        b"xxx(",
+        b"hack(",
+        b"/home/",
+        b"/users/",
+        b"\\users\\",
+        b"github.com/",
+    )
+)
+
+
+def find_people(content: pa.Array, people: pa.ListArray) -> pa.ListArray:
+    """SPANS of each text: people[i] are the sorted hashes of text i's repository; null is none."""
+    num_rows = len(content)
+    offsets = np.frombuffer(content.buffers()[1], np.int32)[content.offset :][: num_rows + 1]
+    data = np.frombuffer(content.buffers()[2] or b"", np.uint8)
+    lists = people.fill_null(pa.scalar([], people.type)) if people.null_count else people
+    list_offsets = np.asarray(lists.offsets).astype(np.int64)
+    hashes = np.asarray(lists.values).astype(np.int64)
+    seeds = np.array(
+        [_seed(kind) for kind in (FIRST_WORD, FULL_NAME, USERNAME, ADDRESS)], np.uint64
+    )
+    capacity = 1024
+    while True:
+        rows, starts, ends = (np.zeros(capacity, np.int64) for _ in range(3))
+        kinds = np.zeros(capacity, np.int8)
+        count = _find(offsets, data, list_offsets, hashes, seeds, rows, starts, ends, kinds)
+        if count <= capacity:
+            break
+        capacity = count
+    row_offsets = np.zeros(num_rows + 1, np.int32)
+    np.cumsum(np.bincount(rows[:count], minlength=num_rows), out=row_offsets[1:])
+    values = pa.StructArray.from_arrays(
+        [
+            pa.array(KINDS).take(pa.array(kinds[:count])),
+            pa.array(starts[:count].astype(np.int32)),
+            pa.array(ends[:count].astype(np.int32)),
+        ],
+        fields=list(SPANS.value_type),
+    )
+    return pa.ListArray.from_arrays(pa.array(row_offsets), values, type=SPANS)
+
+
+def _seed(kind: bytes) -> Any:
+    """State of the hash behind the bytes that say what it is of."""
+    state = int(_OFFSET)
+    for byte in kind:
+        state = ((state ^ byte) * int(_PRIME)) & (1 << 64) - 1
+    return np.uint64(state)
+
+
+@kernel
+def _step(state: np.uint64, byte: int) -> np.uint64:
+    if 65 <= byte <= 90:
+        byte |= 0x20
+    return (state ^ np.uint64(byte)) * _PRIME
+
+
+@kernel
+def _holds(hashes: Int64, low: int, high: int, state: np.uint64) -> bool:
+    value = np.int64(state)
+    while low < high:
+        middle = (low + high) >> 1
+        if hashes[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low < len(hashes) and hashes[low] == value
+
+
+@kernel
+def _is_letter(byte: int) -> bool:
+    return 65 <= byte <= 90 or 97 <= byte <= 122 or byte >= 0x80
+
+
+@kernel
+def _is_inside(byte: int) -> bool:
+    """It makes what stands beside it part of a longer word."""
+    return is_alnum(byte) or byte == 95 or byte >= 0x80
+
+
+@kernel
+def _find(
+    offsets: Int32,
+    data: Bytes,
+    list_offsets: Int64,
+    hashes: Int64,
+    seeds: npt.NDArray[np.uint64],
+    rows: Int64,
+    starts: Int64,
+    ends: Int64,
+    kinds: npt.NDArray[np.int8],
+) -> int:
+    """Number of spans; those that the arrays have room for are written."""
+    count = 0
+    for row in range(len(offsets) - 1):
+        first, last = int(list_offsets[row]), int(list_offsets[row + 1])
+        if first == last:
+            continue
+        low, high = int(offsets[row]), int(offsets[row + 1])
+        i = low
+        while i < high:
+            byte = data[i]
+            start, after, kind = i, i, _NAME
+            if (65 <= byte <= 90 or byte >= 0xC3) and (i == low or not _is_inside(data[i - 1])):
+                after = _name_end(data, i, high, hashes, first, last, seeds)
+            elif byte == 64:
+                start, after = _address(data, low, high, i, hashes, first, last, seeds[3])
+                kind = _EMAIL
+                if after == start and _may_be_mention(data, low, i):
+                    start = i + 1
+                    after, kind = (
+                        _user_end(data, start, high, hashes, first, last, seeds[2]),
+                        _USERNAME,
+                    )
+            elif byte in (40, 47, 92) and _is_before_user(data, low, i + 1):
+                start, kind = i + 1, _USERNAME
+                after = _user_end(data, start, high, hashes, first, last, seeds[2])
+            if after > start:
+                if count < len(rows):
+                    rows[count], kinds[count] = row, kind
+                    starts[count], ends[count] = start - low, after - low
+                count += 1
+                i = max(after, i + 1)
+            else:
+                i += 1
+    return count
+
+
+@kernel
+def _name_end(
+    data: Bytes,
+    start: int,
+    high: int,
+    hashes: Int64,
+    first: int,
+    last: int,
+    seeds: npt.NDArray[np.uint64],
+) -> int:
+    """Behind the longest name that starts there, or `start`."""
+    found = start
+    i = start
+    state = seeds[0]
+    full = seeds[1]
+    for part in range(MAX_WORDS):
+        word = i
+        while (
+            i < high
+            and i - word < 64
+            and (_is_letter(data[i]) or (i > word and (data[i] == 39 or data[i] == 45)))
+        ):
+            full = _step(full, data[i])
+            if part == 0:
+                state = _step(state, data[i])
+            i += 1
+        if i == word or (i < high and (is_alnum(data[i]) or data[i] == 95)):
+            return found
+        if part == 0 and not _holds(hashes, first, last, state):
+            return found
+        is_upper = 65 <= data[word] <= 90 or data[word] >= 0x80
+        if part > 0 and is_upper and _holds(hashes, first, last, full):
+            found = i
+        if i < high and data[i] == 46:
+            i += 1
+        blanks = 0
+        while i < high and data[i] == 32 and blanks < 2:
+            blanks += 1
+            i += 1
+        if blanks == 0:
+            return found
+        full = _step(full, 32)
+    return found
+
+
+@kernel
+def _address(
+    data: Bytes, low: int, high: int, at: int, hashes: Int64, first: int, last: int, seed: np.uint64
+) -> tuple[int, int]:
+    """The address around the `@`, or (at, at)."""
+    start = at
+    while (
+        start > low
+        and at - start < 64
+        and (is_alnum(data[start - 1]) or data[start - 1] in (46, 95, 37, 43, 45))
+    ):
+        start -= 1
+    after = at + 1
+    while after < high and after - at < 200 and (is_alnum(data[after]) or data[after] in (46, 45)):
+        after += 1
+    while after > at and data[after - 1] == 46:
+        after -= 1
+    if start == at or after <= at + 1:
+        return at, at
+    state = seed
+    for i in range(start, after):
+        state = _step(state, data[i])
+    return (start, after) if _holds(hashes, first, last, state) else (at, at)
+
+
+@kernel
+def _may_be_mention(data: Bytes, low: int, at: int) -> bool:
+    """Not the first of its line, as a decorator is, nor behind a letter."""
+    if at == low or is_alnum(data[at - 1]):
+        return False
+    i = at - 1
+    while i >= low and data[i] != 10 and at - i < 400:
+        if data[i] > 32:
+            return True
+        i -= 1
+    return False
+
+
+@kernel
+def _is_before_user(data: Bytes, low: int, end: int) -> bool:
+    for mark in numba.literal_unroll(_BEFORE_USER):
+        if end - len(mark) >= low and find(data, end - len(mark), end, mark) >= 0:
+            return True
+    return False
+
+
+@kernel
+def _user_end(
+    data: Bytes, start: int, high: int, hashes: Int64, first: int, last: int, seed: np.uint64
+) -> int:
+    """Behind the user name that starts there, or `start`."""
+    i = start
+    state = seed
+    while i < high and i - start < 40 and (is_alnum(data[i]) or data[i] == 45 or data[i] == 95):
+        state = _step(state, data[i])
+        i += 1
+    is_path = (
+        i < high
+        and data[start - 1] == 64
+        and data[i] in (47, 46, 40)
+        and (data[i] != 46 or (i + 1 < high and is_alnum(data[i + 1])))
+    )
+    return i if i > start and not is_path and _holds(hashes, first, last, state) else start

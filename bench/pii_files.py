@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from etl.errors import SourceError, StackmillError
 from jobs.fetch_demo import JSON_INDEX, _get, index_url
@@ -66,7 +67,11 @@ def labelled_files(labels: Path = LABELS, cache: Path = CACHE) -> list[LabelledF
     cache.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(max_workers=4) as pool:
         paths = dict(
-            zip(archives, pool.map(_archive, archives.values(), archives, [cache] * len(archives)), strict=True)
+            zip(
+                archives,
+                pool.map(_archive, archives.values(), archives, [cache] * len(archives)),
+                strict=True,
+            )
         )
     wanted: dict[str, list[str]] = {}
     for row in rows:
@@ -79,18 +84,16 @@ def labelled_files(labels: Path = LABELS, cache: Path = CACHE) -> list[LabelledF
     return [_labelled(row, contents.get((row["artifact_sha256"], row["path"]))) for row in rows]
 
 
-def _labelled(row: dict[str, object], raw: bytes | None) -> LabelledFile:
+def _labelled(row: dict[str, Any], raw: bytes | None) -> LabelledFile:
     where = f"{row['package']}: {row['path']}"
     if raw is None:
         raise SourceError(f"{where}: expected this file in the archive, found none")
     if hashlib.sha256(raw).hexdigest() != row["sha256"]:
         raise SourceError(f"{where}: expected the file that was labelled, found another content")
     text = raw.decode("utf-8").removeprefix("\ufeff").encode()
-    spans = row["spans"]
-    assert isinstance(spans, list)
     return LabelledFile(
-        str(row["package"]), str(row["path"]), str(row["split"]), str(row["stratum"]),
-        tuple(Span(**span) for span in spans), text,
+        row["package"], row["path"], row["split"], row["stratum"],
+        tuple(Span(**span) for span in row["spans"]), text,
     )  # fmt: skip
 
 
@@ -128,7 +131,11 @@ def _from_npm(name: str, version: str, _sha256: str) -> bytes:
 def _from_cargo(name: str, version: str, _sha256: str) -> bytes:
     """`cargo info` downloads the crate it describes, and only that one."""
     with tempfile.TemporaryDirectory() as folder:
-        _call(["cargo", "info", "--quiet", f"{name}@{version}"], folder, CARGO_HOME=_cargo_home(folder))
+        _call(
+            ["cargo", "info", "--quiet", f"{name}@{version}"],
+            folder,
+            CARGO_HOME=_cargo_home(folder),
+        )
         return _only(Path(folder), f"**/{name}-{version}.crate").read_bytes()
 
 
@@ -143,7 +150,9 @@ def _cargo_home(folder: str) -> str:
 
 def _call(command: Sequence[str], folder: str, **environment: str) -> None:
     if shutil.which(command[0]) is None:
-        raise SourceError(f"{command[0]}: expected it on PATH to fetch from its registry: install it")
+        raise SourceError(
+            f"{command[0]}: expected it on PATH to fetch from its registry: install it"
+        )
     done = subprocess.run(
         command, cwd=folder, env={**os.environ, **environment},
         capture_output=True, text=True, timeout=FETCH_S, check=False,

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.pii_files import LABELS, CACHE, LabelledFile, Span, labelled_files
+from bench.pii_files import CACHE, LABELS, LabelledFile, Span, labelled_files
 from etl.errors import StackmillError
 
 KINDS = ("EMAIL", "IP_ADDRESS", "KEY", "PASSWORD", "USERNAME", "NAME")
@@ -146,7 +146,9 @@ def score(
     return scores
 
 
-def confusion(files: Sequence[LabelledFile], predictions: Sequence[Prediction]) -> Counter[tuple[str, str, str]]:
+def confusion(
+    files: Sequence[LabelledFile], predictions: Sequence[Prediction]
+) -> Counter[tuple[str, str, str]]:
     """How often a detector called a labelled kind what: (detector, labelled or "nothing", predicted).
 
     Spans that no detector found count under ("", labelled, "nothing"); doubtful ones as "doubtful".
@@ -195,7 +197,10 @@ def table(files: Sequence[LabelledFile], predictions: Sequence[Prediction]) -> s
         first = ways[0][kind]
         lines.append(
             f"{kind:12}{first.labelled:9}{first.found:7}"
-            + "".join(f"{way[kind].precision:7.2f}{way[kind].recall:6.2f}{way[kind].f1:6.2f} " for way in ways)
+            + "".join(
+                f"{way[kind].precision:7.2f}{way[kind].recall:6.2f}{way[kind].f1:6.2f} "
+                for way in ways
+            )
         )
     return "\n".join(lines)
 
@@ -237,7 +242,9 @@ def restricted(
     files: Sequence[LabelledFile], predictions: Sequence[Prediction], split: str
 ) -> tuple[list[LabelledFile], list[Prediction]]:
     """One half of the set and the predictions of its files, renumbered."""
-    places_ = {old: new for new, old in enumerate(i for i, f in enumerate(files) if f.split == split)}
+    places_ = {
+        old: new for new, old in enumerate(i for i, f in enumerate(files) if f.split == split)
+    }
     return (
         [files[old] for old in places_],
         [replace(one, file=places_[one.file]) for one in predictions if one.file in places_],

@@ -200,7 +200,7 @@ def bigcode() -> Finder:
         hashes: bool | None = None
         with transient_settings(settings):
             secrets = {
-                found[3:] + (text[found[1] : found[2]],) for found in _scan_file(text, ".txt")
+                (*found[3:], text[found[1] : found[2]]) for found in _scan_file(text, ".txt")
             }
         for kind, value in sorted(secrets):
             if not gibberish.is_gibberish(value.lower()) or is_hash(text, value):

@@ -83,7 +83,8 @@ def line_of(
             if one.found
             else "-"
         )
-    return f"{peer:16}" + "".join(f"{cell:>13}" for cell in cells) + f"{speed:9.2f}"
+    last = f"{speed:9.2f}" if speed else f"{'-':>9}"
+    return f"{peer:16}" + "".join(f"{cell:>13}" for cell in cells) + last
 
 
 def main(argv: Sequence[str] | None = None) -> int:

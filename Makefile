@@ -6,7 +6,7 @@ VENV4 := .venv-spark4
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: help setup run test test-spark4 lint types bench clean demo-sources
+.PHONY: help setup run test test-spark4 lint types bench bench-pii clean demo-sources
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -51,6 +51,11 @@ types: setup ## mypy, strict
 
 bench: setup ## the measured figures of the README
 	@$(BIN)/python -m bench.annotate
+
+bench-pii: setup ## secrets and personal data: our finds in the labelled files, then other tools' finds
+	@$(BIN)/python -m bench.pii_ours --to build/bench/pii-ours.jsonl
+	@$(BIN)/python -m bench.pii_score build/bench/pii-ours.jsonl
+	@$(BIN)/python -m bench.pii_peers --ours build/bench/pii-ours.jsonl
 
 clean: ## remove what was built, but not the environment
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,7 +6,7 @@ VENV4 := .venv-spark4
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: help setup run test test-spark4 lint types bench bench-pii clean demo-sources
+.PHONY: help setup run test test-spark4 lint types bench bench-dedup bench-pii clean demo-sources
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -56,6 +56,11 @@ bench-pii: setup ## secrets and personal data: our finds in the labelled files, 
 	@$(BIN)/python -m bench.pii_ours --to build/bench/pii-ours.jsonl
 	@$(BIN)/python -m bench.pii_score build/bench/pii-ours.jsonl
 	@$(BIN)/python -m bench.pii_peers --ours build/bench/pii-ours.jsonl
+
+bench-dedup: setup ## near-dedup beside its peers: quality, CPU, refresh, adversarial inputs (an hour, 10 GB)
+	@$(BIN)/python -m bench.dedup
+	@$(BIN)/python -m bench.near_dedup_cost
+	@$(BIN)/python -m bench.dedup_adversarial
 
 clean: ## remove what was built, but not the environment
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

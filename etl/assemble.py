@@ -73,12 +73,13 @@ def assemble(lake: Lake, config: AssembleConfig) -> Counts:
 
     Cost: reads the content of the repositories that changed; it is shuffled once, by repo_id.
     """
-    wanted = lake.staged("wanted", wanted_rows(lake, config))
+    people = lake.staged("gazetteers", gazetteers(lake, annotators.PII_VERSION))
+    wanted = lake.staged("wanted", wanted_rows(lake, people, config))
     changed = _changed_repos(lake, wanted)
     repo_ids = [row["repo_id"] for row in changed.toLocalIterator()]
     if repo_ids:
         rows = wanted.join(F.broadcast(changed), on="repo_id", how="left_semi")
-        lake.replace_repos(CORPUS, _redacted(lake, rows, config), repo_ids)
+        lake.replace_repos(CORPUS, _redacted(lake, rows, people, config), repo_ids)
     if config.export is not None:
         corpus = lake.read(CORPUS)
         for split in SPLITS:
@@ -97,15 +98,15 @@ def assemble(lake: Lake, config: AssembleConfig) -> Counts:
     return {**totals.asDict(), "repos_written": len(repo_ids)} if totals else {}
 
 
-def wanted_rows(lake: Lake, config: AssembleConfig) -> DataFrame:
+def wanted_rows(lake: Lake, people: DataFrame, config: AssembleConfig) -> DataFrame:
     """The rows that `corpus` should have, but for content, with `digest`: what they depend on."""
     decisions = lake.read(DECISIONS).where("kept").select("repo_id", "path", "num_copies", "split")
     repos = lake.read(REPOS).select(
         "repo_id", "url", "revision_id", "branch_name", "revision_date", "committer_date", "forks"
     )
     files = described(lake).join(decisions, on=["repo_id", "path"], how="inner")
-    people = gazetteers(lake, annotators.PII_VERSION).select("repo_id", "people_digest")
-    rows = files.join(repos, on="repo_id", how="left").join(people, on="repo_id", how="left")
+    digests = people.select("repo_id", "people_digest")
+    rows = files.join(repos, on="repo_id", how="left").join(digests, on="repo_id", how="left")
     rows = rows.select(*_corpus_columns(), "people_digest")
     settings = config.model_dump_json(exclude={"export"}) + f" {annotators.PII_VERSION}"
     if config.replace_with == "fakes":
@@ -159,12 +160,11 @@ def _changed_repos(lake: Lake, wanted: DataFrame) -> DataFrame:
     return both.where("NOT (digest <=> digest_there)").select("repo_id").distinct()
 
 
-def _redacted(lake: Lake, rows: DataFrame, config: AssembleConfig) -> DataFrame:
+def _redacted(lake: Lake, rows: DataFrame, people: DataFrame, config: AssembleConfig) -> DataFrame:
     """`rows` with content. The few large files go first: each class has its own batch size."""
     spans = lake.read(PII_SPANS).where(F.col("version") == annotators.PII_VERSION)
     rows = rows.join(spans.select("blob_id", "spans"), on="blob_id", how="inner")
-    people = gazetteers(lake, annotators.PII_VERSION).select("repo_id", "people")
-    rows = rows.join(people, on="repo_id", how="left")
+    rows = rows.join(people.select("repo_id", "people"), on="repo_id", how="left")
     if rows.count() <= BROADCAST_FILES:
         rows = F.broadcast(rows)
     contents = lake.read(BLOBS).select("blob_id", "size_class", "content", "encoding")

@@ -40,5 +40,15 @@ class MemoryLake:
         assert types == [(field.name, field.dataType.simpleString()) for field in table.schema]
         self.tables[table.name] = found.collect()
 
+    def replace_repos(self, table: Table, rows: DataFrame, repo_ids: Iterable[str]) -> None:
+        gone = set(repo_ids)
+        place = table.columns.index("repo_id")
+        new = [tuple(row) for row in rows.select(*table.columns).collect()]
+        kept = [row for row in self.tables.get(table.name, []) if row[place] not in gone]
+        self.put(table, kept + new)
+
+    def batch_rows(self, num_rows: int) -> None:
+        pass
+
     def progress(self, message: str, *args: object) -> None:
         pass

@@ -16,6 +16,7 @@ from etl.facts.pii_people import find_people
 from etl.gazetteer import MAX_HASHES, gazetteers
 from etl.tables import CORPUS
 from tests.etl import by_hand
+from tests.etl.memory import MemoryLake
 
 JANE = sorted(
     person_hashes("Jane Q. Döring", "jdoering7@box.local")
@@ -114,7 +115,12 @@ TEXT = "# by Guido van Rossum, mail jdoering7@box.local\n"
 HOLDER = "Copyright (c) 2012 Jane Doerfel <jane@doerfel.io>\nJane Doerfel wrote it. See Guido van Rossum.\n"
 
 
-def corpus_of(lake: Any, **config: Any) -> dict[tuple[str, str], str]:
+@pytest.fixture
+def lake(spark: Any) -> MemoryLake:
+    return MemoryLake(spark)
+
+
+def corpus_of(lake: MemoryLake, **config: Any) -> dict[tuple[str, str], str]:
     decide(lake, DecideConfig())
     assemble(lake, AssembleConfig(**config))
     return {(row["repo_name"], row["path"]): row["content"] for row in lake.read(CORPUS).collect()}
@@ -133,7 +139,7 @@ GUIDO = [{"name": "Guido van Rossum", "email": "jdoering7@box.local", "role": "a
 
 @pytest.mark.spark
 def test_what_a_repository_declares_is_redacted_in_all_of_its_files_and_in_no_other(
-    lake: Any,
+    lake: MemoryLake,
 ) -> None:
     by_hand.write(
         lake,
@@ -155,7 +161,7 @@ def test_what_a_repository_declares_is_redacted_in_all_of_its_files_and_in_no_ot
 
 @pytest.mark.spark
 def test_made_up_values_are_the_same_in_a_repository_and_need_a_key(
-    lake: Any, monkeypatch: pytest.MonkeyPatch
+    lake: MemoryLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = "mail joe@doerfel.io or joe@doerfel.io\n"
     by_hand.write(
@@ -186,7 +192,7 @@ def letter(number: int) -> str:
 
 
 @pytest.mark.spark
-def test_a_repository_of_very_many_people_has_a_bounded_list(lake: Any) -> None:
+def test_a_repository_of_very_many_people_has_a_bounded_list(lake: MemoryLake) -> None:
     people = [
         {
             "name": f"Abcd{letter(i // 26)}{letter(i)} Xyz{letter(i // 676)}q",

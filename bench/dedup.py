@@ -1,6 +1,6 @@
 """Near-dedup beside its peers: recall, precision, CPU, memory, and what a refresh costs.
 
-    python -m bench.dedup [--parts quality speed refresh] [--sizes 200 500 1000 2000] [--again NAME...]
+    python -m bench.dedup [--parts quality speed refresh scale bytes] [--sizes 200 500 1000 2000] [--again NAME...]
 
 Everybody reads the same Parquet (`bench.corpus`) and names the files to drop; two workers; 42 bands of 6
 rows for all, so that recall is equal. CPU-seconds are of every process of the tree (`bench.cpu`), our
@@ -11,6 +11,8 @@ again unless `--again` names it, so that the table can be filled in several goes
     quality   files dropped, recall and precision against the exact answer at the smallest size
     speed     CPU-seconds, wall, peak memory at each size
     refresh   1 % new files and 10 % other star counts, against a rebuild, at the largest size
+    scale     the same over made-up ids and sketches, at several sizes
+    bytes     what each step reads and shuffles, and the tables it leaves (docs/near-dedup-cost.md)
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bench import corpus, cpu, truth
+from bench import corpus, cpu, moved, truth
 
 THRESHOLD = 0.7
 BANDS, ROWS = 42, 6
@@ -48,8 +50,8 @@ SCRIPTS = {"text-dedup": "text_dedup_spark.py", "datatrove": "datatrove_minhash.
 OURS = "stackmill"
 WHOLE = ("signatures", "near_dedup", "decide")
 DERIVED = (  # tables that a step writes: absent before it is measured
-    "signatures", "pairs", "band_index", "duplicates", "decisions", "runs", "facts", "name_facts",
-    "pii_spans", "license_facts",
+    "signatures", "documents", "pairs", "band_index", "unverified", "duplicates", "decisions",
+    "runs", "facts", "name_facts", "pii_spans", "license_facts",
 )  # fmt: skip
 
 
@@ -94,20 +96,23 @@ class Bench:
             self.store.write_text(json.dumps(self.measured, indent=1))
         return self.measured[name]
 
-    def run(self, name: str, command: list[str]) -> Measured:
+    def run(
+        self, name: str, command: list[str], settings: dict[str, str] | None = None
+    ) -> Measured:
         """Raises RuntimeError with the log's place if it fails or does not end in time."""
-        log = self.folder / "logs" / f"{name.replace(' ', '-')}.log"
+        log = self.log(name)
         log.parent.mkdir(exist_ok=True)
         marks: list[tuple[str, float]] = []
         cost = cpu.run(
-            command, log=log, timeout_s=TIMEOUT_S, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            command, log=log, timeout_s=TIMEOUT_S,
+            env={**os.environ, "STACKMILL_BENCH_SPARK": json.dumps(settings or {})},
             on_sample=functools.partial(_mark, log, marks),
         )  # fmt: skip
         if cost.exit_code != 0:
             raise RuntimeError(f"{name}: exit code {cost.exit_code}, see {log}")
         steps: dict[str, float] = {}
-        ends = [at for _, at in marks[1:]] + [cost.cpu_s]
-        for (step, start), end in zip(marks, ends, strict=True):
+        ends = [*(at for _, at in marks[1:]), cost.cpu_s]
+        for (step, start), end in zip(marks, ends, strict=False):  # a peer has no marks
             steps[step] = steps.get(step, 0.0) + end - start
         return Measured(cost.cpu_s, cost.wall_s, cost.peak_bytes, steps)
 
@@ -173,9 +178,43 @@ class Bench:
         )
         return lake
 
-    def flow(self, name: str, lake: Path, source: Path, *steps: str) -> Measured:
+    def flow(
+        self,
+        name: str,
+        lake: Path,
+        source: Path,
+        *steps: str,
+        settings: dict[str, str] | None = None,
+    ) -> Measured:
         command = [sys.executable, "-m", "bench.ours", str(lake), str(source), *steps]
-        return self.run(name, command)
+        return self.run(name, command, settings)
+
+    def moved(self, size: int) -> dict[str, Any]:
+        """Bytes read and shuffled by each step, sizes of the tables, documents and counts."""
+
+        def measure() -> dict[str, Any]:
+            lake, source, name = (
+                self.lake(str(size), self.corpora[size]),
+                self.corpora[size],
+                f"bytes {size}",
+            )
+            events = (self.folder / "events").resolve()
+            shutil.rmtree(events, ignore_errors=True)
+            events.mkdir()
+            forget(lake)
+            settings = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri()}
+            self.flow(name, lake, source, *WHOLE, settings=settings)
+            log = self.log(name).read_text().splitlines()
+            steps = [(line.split()[1], int(line.split()[2])) for line in log if line[:2] == "# "]
+            found = {step: asdict(row) for step, row in moved.moved(events, steps).items()}
+            shutil.rmtree(events)
+            done = json.loads((source / "_done").read_text())
+            return {"steps": found, "tables": moved.table_bytes(lake), **done}
+
+        return dict(self.once(f"bytes {size}", measure))
+
+    def log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name.replace(' ', '-')}.log"
 
     def ours(self, size: int) -> Measured:
         name = f"{OURS} {size}"
@@ -231,9 +270,7 @@ def _named(name: str, again: Iterable[str]) -> bool:
 def _mark(log: Path, marks: list[tuple[str, float]], cpu_s: float) -> None:
     """Notes the CPU-seconds at which each step of `bench.ours` began, to a sampling interval."""
     with log.open("rb") as file:
-        started = [
-            line[2:].decode().strip() for line in file.read().splitlines() if line[:2] == b"# "
-        ]
+        started = [line.split()[1].decode() for line in file if line.startswith(b"# ")]
     marks += [(step, cpu_s) for step in started[len(marks) :]]
 
 
@@ -487,13 +524,55 @@ def change(folder: Path, source: Path, size: int) -> tuple[Path, Path]:
     return before, after
 
 
+def scale(bench: Bench, documents: list[int]) -> None:
+    """The refresh over made-up ids and sketches (`bench.synthetic`): how its cost grows."""
+    print("\nRefresh over ids and sketches alone: CPU-seconds of near_dedup and decide")
+    print(f"{'documents':>10}{'GB':>7}{'rebuild':>9}{'empty':>8}{'change':>8}{'share':>8}")
+    for count in documents:
+        found = bench.once(f"scale {count}", lambda count=count: _scale(bench, count))
+        runs = {key: Measured(**run) for key, run in found["runs"].items()}
+        cost = {key: run.steps["near_dedup"] + run.steps["decide"] for key, run in runs.items()}
+        share = (cost["change"] - cost["empty"]) / (cost["rebuild"] - cost["empty"])
+        print(
+            f"{count:>10,}{found['bytes'] / 1e9:>7.2f}{cost['rebuild']:>9.1f}{cost['empty']:>8.1f}"
+            f"{cost['change']:>8.1f}{share:>8.1%}"
+        )
+
+
+def _scale(bench: Bench, count: int) -> dict[str, Any]:
+    lake, none = bench.folder / f"lake-scale-{count}", bench.folder
+    shutil.rmtree(lake, ignore_errors=True)
+    synthetic = [sys.executable, "-m", "bench.synthetic", str(lake)]
+    stages = ("near_dedup", "decide")
+    bench.run(f"scale {count} add", [*synthetic, "0", str(count)])
+    rebuild = bench.flow(f"scale {count} rebuild", lake, none, *stages)
+    empty = bench.flow(f"scale {count} empty", lake, none, *stages)
+    last = str(count + count // 100)
+    bench.run(f"scale {count} new", [*synthetic, str(count), last])
+    bench.run(f"scale {count} stars", [*synthetic, "stars", last])
+    changed = bench.flow(f"scale {count} change", lake, none, *stages)
+    tables = moved.table_bytes(lake)
+    shutil.rmtree(lake)
+    return {
+        "runs": {
+            key: asdict(run)
+            for key, run in {"rebuild": rebuild, "empty": empty, "change": changed}.items()
+        },
+        "bytes": tables["signatures"] + tables["files"],
+        "tables": tables,
+    }
+
+
 def _is_changed(repo_name: str) -> bool:
     return hashlib.sha256(repo_name.encode()).digest()[0] % 10 == 0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--parts", nargs="+", default=["quality", "speed", "refresh"])
+    parser.add_argument(
+        "--parts", nargs="+", default=["quality", "speed", "refresh", "scale", "bytes"]
+    )
+    parser.add_argument("--documents", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
     parser.add_argument("--folder", type=Path, default=Path("build/bench"))
     parser.add_argument("--sizes", type=int, nargs="+", default=[200, 500, 1000, 2000], help="MB")
     parser.add_argument("--again", nargs="+", default=[], help="measure anew what begins so")
@@ -510,6 +589,11 @@ def main() -> None:
         speed(bench)
     if "refresh" in args.parts:
         refresh(bench, largest)
+    if "scale" in args.parts:
+        scale(bench, args.documents)
+    if "bytes" in args.parts:
+        for size in bench.sizes:
+            print(json.dumps(bench.moved(size), indent=1))
 
 
 if __name__ == "__main__":

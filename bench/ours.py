@@ -9,13 +9,17 @@ A step is the name of a stage, or
     session       nothing: the session and an empty table write, what every run pays once
 
 Every policy rule is off but the ones about copies: what is kept is the election's choice alone. Each
-step's start is printed as a line `# STEP`, by which the sampler splits the cost.
+step's start is printed as a line `# STEP MILLISECONDS`, by which the sampler splits the cost.
+STACKMILL_BENCH_SPARK holds further Spark settings as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import sys
+import time
 from functools import reduce
 
 from pyspark.sql import DataFrame
@@ -61,6 +65,7 @@ def signatures(lake: DeltaLake) -> None:
 
 def configuration(lake: str, corpus: str) -> conf.PipelineConfig:
     found = conf.load(None, [], lake)
+    spark = json.loads(os.environ.get("STACKMILL_BENCH_SPARK", "{}"))
     off = {
         name: getattr(found.decide.rules, name).model_copy(update={"enabled": name in COPIES})
         for name in type(found.decide.rules).model_fields
@@ -72,6 +77,7 @@ def configuration(lake: str, corpus: str) -> conf.PipelineConfig:
         update={
             "decide": found.decide.model_copy(update={"rules": rules}),
             "ingest": found.ingest.model_copy(update={"sources": [source]}),
+            "session": found.session.model_copy(update={"spark": found.session.spark | spark}),
         }
     )
 
@@ -98,7 +104,7 @@ def main(lake_folder: str, corpus: str, *steps: str) -> None:
 
 
 def step(name: str) -> None:
-    sys.stdout.write(f"# {name}\n")
+    sys.stdout.write(f"# {name} {time.time() * 1000:.0f}\n")
     sys.stdout.flush()
 
 

@@ -3,8 +3,8 @@
 Several versions of the same packages, fetched by name and version (`bench/dedup-packages.txt`) from
 the indexes that pip, npm and cargo are configured for; none of their code is run. What is there
 already is not fetched again. Files are distinct UTF-8 texts without NUL, at most 1 MiB each, never
-a synthetic copy; families of packages come in the order of a hash of their name, all versions of one
-together, so that a smaller size is a prefix of a larger one.
+a synthetic copy. A smaller size is a sample of a larger one, by a hash of package name and path: a
+path of all packages, but of each the file of every version.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import json
 import re
 import shutil
 import subprocess
-from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -35,7 +35,7 @@ LINE = re.compile(
 )
 MAX_FILE_BYTES = 1 << 20
 PARTS = 2  # Parquet files a size: one a worker
-GROUP_BYTES = 8 << 20  # of text in a row group
+GROUP_BYTES = 8 << 20  # of text, about, in a row group
 FETCH_TIMEOUT_S = 300
 ROWS = pa.schema(
     [
@@ -148,18 +148,20 @@ def _sha256(path: Path) -> str:
 
 
 def texts(found: dict[Package, Path]) -> Iterator[tuple[Package, str, bytes]]:
-    """(package, path, raw) of every distinct text, in the order of families and versions."""
-    families = defaultdict(list)
-    for one in found:
-        families[f"{one.registry} {one.name}"].append(one)
+    """(package, path, raw) of every distinct text, package by package."""
     seen: set[bytes] = set()
-    for family in sorted(families, key=lambda name: hashlib.sha256(name.encode()).digest()):
-        for one in sorted(families[family], key=lambda package: package.version):
-            for path, raw in _texts_of(found[one]):
-                digest = hashlib.sha256(raw).digest()
-                if digest not in seen:
-                    seen.add(digest)
-                    yield one, path, raw
+    for one in sorted(found, key=lambda package: package.repo_name):
+        for path, raw in _texts_of(found[one]):
+            digest = hashlib.sha256(raw).digest()
+            if digest not in seen:
+                seen.add(digest)
+                yield one, path, raw
+
+
+def place(one: Package, path: str) -> int:
+    """64 bits by which files are chosen: equal for a path in all versions of a package."""
+    digest = hashlib.sha256(f"{one.registry} {one.name} {path}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")
 
 
 def _texts_of(archive: Path) -> Iterator[tuple[str, bytes]]:
@@ -189,19 +191,33 @@ def build(folder: Path, sizes_mb: list[int]) -> dict[int, Path]:
     missing = {size: path for size, path in targets.items() if not (path / "_done").exists()}
     if not missing:
         return targets
-    writers = {size: _Writer(path, size * 1_000_000) for size, path in missing.items()}
-    total = 0
-    for one, path, raw in texts(fetch(packages(), folder / "packages")):
-        total += len(raw)
+    archives = fetch(packages(), folder / "packages")
+    bounds = _bounds(archives, sorted(missing))
+    writers = {size: _Writer(path) for size, path in missing.items()}
+    for one, path, raw in texts(archives):
+        key = place(one, path)
         row = (hashlib.sha256(raw).hexdigest(), one.repo_name, path, stars(one), raw.decode())
-        for size in [size for size, writer in writers.items() if writer.add(row)]:
-            writers.pop(size).close()
-        if not writers:
-            return targets
-    raise SourceError(
-        f"{LIST.name}: expected {max(missing)} MB of distinct text, found {total / 1e6:.0f}: name "
-        "more packages, or ask for less"
-    )
+        for size, writer in writers.items():
+            if key <= bounds[size]:
+                writer.add(row)
+    for writer in writers.values():
+        writer.close()
+    return targets
+
+
+def _bounds(archives: dict[Package, Path], sizes_mb: list[int]) -> dict[int, int]:
+    """The largest `place` of each size."""
+    rows = np.array(
+        [(place(one, path), len(raw)) for one, path, raw in texts(archives)], np.uint64
+    ).reshape(-1, 2)
+    rows = rows[np.argsort(rows[:, 0])]
+    total = np.cumsum(rows[:, 1])
+    if not len(total) or total[-1] < sizes_mb[-1] * 1_000_000:
+        raise SourceError(
+            f"{LIST.name}: expected {sizes_mb[-1]} MB of distinct text, found "
+            f"{int(rows[:, 1].sum()) / 1e6:.0f}: name more packages, or ask for less"
+        )
+    return {size: int(rows[np.searchsorted(total, size * 1_000_000), 0]) for size in sizes_mb}
 
 
 def stars(one: Package) -> int:
@@ -213,10 +229,10 @@ def stars(one: Package) -> int:
 class _Writer:
     """`PARTS` Parquet files of about the same size, rows in turn."""
 
-    def __init__(self, target: Path, size_bytes: int) -> None:
+    def __init__(self, target: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        self.target, self.left, self.num_files = target, size_bytes, 0
+        self.target, self.num_files = target, 0
         self.rows: list[list[tuple[object, ...]]] = [[] for _ in range(PARTS)]
         self.size = [0] * PARTS
         self.parts = [
@@ -224,17 +240,13 @@ class _Writer:
             for i in range(PARTS)
         ]
 
-    def add(self, row: tuple[str, str, str, int, str]) -> bool:
-        """Whether the size is reached."""
+    def add(self, row: tuple[str, str, str, int, str]) -> None:
         part = self.num_files % PARTS
-        size = len(row[-1].encode())
         self.rows[part].append(row)
-        self.size[part] += size
-        self.left -= size
+        self.size[part] += len(row[-1])
         self.num_files += 1
         if self.size[part] >= GROUP_BYTES:
             self._write(part)
-        return self.left <= 0
 
     def _write(self, part: int) -> None:
         columns = zip(*self.rows[part], strict=True)

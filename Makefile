@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: help setup run test lint types bench clean demo-sources
+.PHONY: help setup run test lint types bench bench-dedup clean demo-sources
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -38,6 +38,11 @@ types: setup ## mypy, strict
 
 bench: setup ## the measured figures of the README
 	@$(BIN)/python -m bench.annotate
+
+bench-dedup: setup ## near-dedup beside its peers: quality, CPU, refresh, adversarial inputs (an hour, 10 GB)
+	@$(BIN)/python -m bench.dedup
+	@$(BIN)/python -m bench.near_dedup_cost
+	@$(BIN)/python -m bench.dedup_adversarial
 
 clean: ## remove what was built, but not the environment
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-INTERVAL_S = 0.05
-MEMORY_EVERY = 10  # samples of CPU time to one of memory
+INTERVAL_S = 0.1
+MEMORY_EVERY = 5  # samples of CPU time to one of memory
 TICKS = os.sysconf("SC_CLK_TCK")
 PR_SET_CHILD_SUBREAPER = 36
 

@@ -80,9 +80,10 @@ class Bench:
         self.folder, self.sizes = folder, sorted(sizes)
         self.corpora = corpus.build(folder, self.sizes)
         self.store = folder / "dedup.json"
-        self.measured = {
-            name: value for name, value in self._stored().items() if not _named(name, again)
-        }
+        stored = self._stored()
+        self.measured = {name: found for name, found in stored.items() if not _named(name, again)}
+        if len(self.measured) < len(stored):
+            self.store.write_text(json.dumps(self.measured, indent=1))
 
     def _stored(self) -> dict[str, Any]:
         return dict(json.loads(self.store.read_text())) if self.store.exists() else {}
@@ -92,7 +93,7 @@ class Bench:
         if name not in self.measured:
             print(f"  {name} ...", flush=True)
             found = measure()
-            self.measured = (self._stored() | self.measured) | {name: found}
+            self.measured = self._stored() | {name: found}
             self.store.write_text(json.dumps(self.measured, indent=1))
         return self.measured[name]
 
@@ -173,9 +174,10 @@ class Bench:
     def lake(self, name: str, source: Path) -> Path:
         """A lake with `repos`, `files` and `blobs` of the source; ingest is not measured."""
         lake = self.folder / f"lake-{name}"
-        self.once(
-            f"ingest {name}", lambda: asdict(self.flow(f"ingest {name}", lake, source, "ingest"))
-        )
+        if not (lake / "_ready").exists():
+            shutil.rmtree(lake, ignore_errors=True)
+            self.flow(f"ingest {name}", lake, source, "ingest")
+            (lake / "_ready").touch()
         return lake
 
     def flow(

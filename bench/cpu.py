@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 INTERVAL_S = 0.1
-MEMORY_EVERY = 5  # samples of CPU time to one of memory
+MEMORY_EVERY = 20  # samples of CPU time to one of memory
 TICKS = os.sysconf("SC_CLK_TCK")
 PR_SET_CHILD_SUBREAPER = 36
 

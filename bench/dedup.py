@@ -188,8 +188,24 @@ class Bench:
         *steps: str,
         settings: dict[str, str] | None = None,
     ) -> Measured:
+        """Runs steps in one process. The last may be `export`, whose result becomes the output `name`."""
         command = [sys.executable, "-m", "bench.ours", str(lake), str(source), *steps]
-        return self.run(name, command, settings)
+        done = self.run(name, command, settings)
+        if steps[-1] != "export":
+            return done
+        output = self.output(name)
+        shutil.rmtree(output, ignore_errors=True)
+        output.mkdir(parents=True)
+        shutil.move(f"{lake}-duplicates", output / "duplicates")
+        started = self.started(name)
+        done.wall_s -= (started["end"] - started["export"]) / 1000
+        done.cpu_s -= done.steps.pop("export")
+        return done
+
+    def started(self, name: str) -> dict[str, int]:
+        """Milliseconds at which each step began."""
+        log = self.log(name).read_text().splitlines()
+        return {line.split()[1]: int(line.split()[2]) for line in log if line[:2] == "# "}
 
     def moved(self, size: int) -> dict[str, Any]:
         """Bytes read and shuffled by each step, sizes of the tables, documents and counts."""
@@ -206,8 +222,7 @@ class Bench:
             forget(lake)
             settings = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri()}
             self.flow(name, lake, source, *WHOLE, settings=settings)
-            log = self.log(name).read_text().splitlines()
-            steps = [(line.split()[1], int(line.split()[2])) for line in log if line[:2] == "# "]
+            steps = list(self.started(name).items())
             found = {step: asdict(row) for step, row in moved.moved(events, steps).items()}
             shutil.rmtree(events)
             done = json.loads((source / "_done").read_text())
@@ -224,19 +239,9 @@ class Bench:
         def measure() -> dict[str, Any]:
             lake = self.lake(str(size), self.corpora[size])
             forget(lake)
-            done = self.flow(name, lake, self.corpora[size], *WHOLE)
-            self.export(lake, name)
-            return asdict(done)
+            return asdict(self.flow(name, lake, self.corpora[size], *WHOLE, "export"))
 
         return Measured(**self.once(name, measure))
-
-    def export(self, lake: Path, name: str) -> None:
-        """`duplicates` as Parquet in the output folder: after the measuring."""
-        output = self.output(name)
-        shutil.rmtree(output, ignore_errors=True)
-        output.mkdir(parents=True)
-        command = [sys.executable, "-m", "bench.ours", str(lake), str(output), "export"]
-        self.run(f"export {name}", command)
 
     def result_of_ours(self, name: str) -> Result:
         rows = pq.read_table(self.output(name) / "duplicates", columns=["blob_id", "kept_blob_id"])
@@ -454,16 +459,13 @@ def refresh(bench: Bench, size: int) -> None:
         stages = ("annotate", "near_dedup", "decide")
         lake = bench.lake(f"before-{size}", before)
         forget(lake)
-        rebuild = bench.flow(f"{name} rebuild", lake, before, *stages)
-        bench.export(lake, f"{name} before")
+        rebuild = bench.flow(f"{name} rebuild", lake, before, *stages, "export")
         empty = bench.flow(f"{name} empty", lake, before, *stages)
         bench.flow(f"{name} ingest", lake, after, "ingest")
-        changed = bench.flow(f"{name} change", lake, after, *stages)
-        bench.export(lake, f"{name} after")
+        changed = bench.flow(f"{name} change", lake, after, *stages, "export")
         fresh = bench.lake(f"after-{size}", after)
         forget(fresh)
-        bench.flow(f"{name} rebuild after", fresh, after, *stages)
-        bench.export(fresh, f"{name} rebuilt")
+        bench.flow(f"{name} rebuilt", fresh, after, *stages, "export")
         runs = {"rebuild": rebuild, "empty": empty, "change": changed}
         return {key: asdict(run) for key, run in runs.items()}
 
@@ -480,7 +482,7 @@ def refresh(bench: Bench, size: int) -> None:
         print(
             f"{title:<26}{cost['rebuild']:>9.1f}{cost['empty']:>9.1f}{cost['change']:>9.1f}{share:>8.1%}"
         )
-    old, new = (bench.result_of_ours(f"{name} {which}") for which in ("before", "after"))
+    old, new = (bench.result_of_ours(f"{name} {which}") for which in ("rebuild", "change"))
     rebuilt = bench.result_of_ours(f"{name} rebuilt")
     known = set(pq.read_table(before, columns=["id"]).column("id").to_pylist())
     flipped = (old.dropped ^ new.dropped) & known

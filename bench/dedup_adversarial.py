@@ -252,8 +252,7 @@ def run(bench: Bench, case: Case, scale: float) -> dict[str, object]:
     shutil.rmtree(lake, ignore_errors=True)
     bench.flow(f"ingest {case.name}", lake, source, "ingest")
     name = f"{OURS} {case.name}"
-    found: Measured = bench.flow(name, lake, source, *WHOLE)
-    bench.export(lake, name)
+    found: Measured = bench.flow(name, lake, source, *WHOLE, "export")
     result = bench.result_of_ours(name)
     log = (bench.folder / "logs" / f"{name.replace(' ', '-')}.log").read_text()
     shutil.rmtree(lake)

@@ -5,7 +5,7 @@
 A step is the name of a stage, or
 
     signatures    the signatures alone, as a pass of their own over `blobs`: an upper bound of their cost
-    export        `duplicates` as Parquet into CORPUS/duplicates
+    export        `duplicates` as Parquet beside the lake; the bench takes its cost off
     session       nothing: the session and an empty table write, what every run pays once
 
 Every policy rule is off but the ones about copies: what is kept is the election's choice alone. Each
@@ -96,7 +96,7 @@ def main(lake_folder: str, corpus: str, *steps: str) -> None:
         if name == "signatures":
             signatures(lake)
         elif name == "export":
-            lake.export(lake.read(DUPLICATES), f"{corpus}/duplicates")
+            lake.export(lake.read(DUPLICATES), f"{lake_folder}-duplicates")
         elif name != "session":
             refresh.run(STAGES[name])
     step("end")

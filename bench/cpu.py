@@ -31,6 +31,7 @@ class Cost:
     wall_s: float
     peak_bytes: int
     exit_code: int  # -9: stopped at the time limit
+    by_name: dict[str, float]  # CPU-seconds of each name of a process: java, python, ...
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Seen:
     parent: int
     started: int  # ticks since boot: tells a process from a later one of the same id
     ticks: int
+    name: str
 
 
 class Tree:
@@ -45,18 +47,27 @@ class Tree:
 
     def __init__(self) -> None:
         self.ticks: dict[tuple[int, int], int] = {}
+        self.names: dict[tuple[int, int], str] = {}
         self.peak_bytes = 0
 
     def sample(self, with_memory: bool) -> None:
         living = _descendants(_processes(), os.getpid())
         for pid, seen in living.items():
             self.ticks[pid, seen.started] = seen.ticks
+            self.names[pid, seen.started] = seen.name
         if with_memory:
             self.peak_bytes = max(self.peak_bytes, sum(map(_pss_bytes, living)))
 
     @property
     def cpu_s(self) -> float:
         return sum(self.ticks.values()) / TICKS
+
+    @property
+    def by_name(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for key, ticks in self.ticks.items():
+            found[self.names[key]] = found.get(self.names[key], 0.0) + ticks / TICKS
+        return found
 
 
 def run(
@@ -102,7 +113,7 @@ def run(
         _end_all()
         _reap()
         time.sleep(INTERVAL_S)
-    return Cost(tree.cpu_s, wall_s, tree.peak_bytes, code)
+    return Cost(tree.cpu_s, wall_s, tree.peak_bytes, code, tree.by_name)
 
 
 def _processes() -> dict[int, Seen]:
@@ -111,12 +122,14 @@ def _processes() -> dict[int, Seen]:
         if name.isdigit():
             try:
                 with open(f"/proc/{name}/stat", "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
+                    head, _, tail = file.read().rpartition(b")")
             except OSError:
                 continue
+            fields = tail.split()
             if len(fields) > 19:
                 ticks = int(fields[11]) + int(fields[12])
-                found[int(name)] = Seen(int(fields[1]), int(fields[19]), ticks)
+                comm = head.partition(b"(")[2].decode("utf-8", "replace")
+                found[int(name)] = Seen(int(fields[1]), int(fields[19]), ticks, comm)
     return found
 
 

@@ -63,6 +63,7 @@ class Measured:
     wall_s: float
     peak_bytes: int
     steps: dict[str, float] = field(default_factory=dict)
+    by_name: dict[str, float] = field(default_factory=dict)  # of processes: java, python, ...
 
 
 @dataclass
@@ -115,7 +116,7 @@ class Bench:
         ends = [*(at for _, at in marks[1:]), cost.cpu_s]
         for (step, start), end in zip(marks, ends, strict=False):  # a peer has no marks
             steps[step] = steps.get(step, 0.0) + end - start
-        return Measured(cost.cpu_s, cost.wall_s, cost.peak_bytes, steps)
+        return Measured(cost.cpu_s, cost.wall_s, cost.peak_bytes, steps, cost.by_name)
 
     # --- peers
 
@@ -154,7 +155,9 @@ class Bench:
         output = self.output(_name(peer, size, bands, rows)) / "result"
         if peer == "datatrove":
             return Result(set(output.read_text().split()))
-        kept = set(pq.read_table(output, columns=["id"]).column("id").to_pylist())
+        kept: set[str] = set()
+        for path in output.rglob("*.parquet"):  # under folders whose names Arrow passes over
+            kept.update(pq.ParquetFile(path).read(columns=["id"]).column("id").to_pylist())
         # Files under five of its tokens it drops unasked: they are not counted as duplicates.
         long_enough = {
             row_id

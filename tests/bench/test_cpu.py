@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 RUN = (
     "import sys; from pathlib import Path; from bench import cpu\n"
-    "print(cpu.run([sys.executable, '-c', {0!r}], log=Path({1!r}), timeout_s={2}))"
+    "cost = cpu.run([sys.executable, '-c', {0!r}], log=Path({1!r}), timeout_s={2})\n"
+    "import dataclasses, json; print(json.dumps(dataclasses.asdict(cost)))"
 )
 BURN = "import time\nwhile time.process_time() < {0}: pass\n"
 
 
-def measured(script: str, tmp_path: Path, timeout_s: float = 60) -> dict[str, float]:
+def measured(script: str, tmp_path: Path, timeout_s: float = 60) -> dict[str, Any]:
     """In a process of its own: the sampler becomes the reaper of everything below it."""
     code = RUN.format(script, str(tmp_path / "log"), timeout_s)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
     )
-    fields = done.stdout.strip().removeprefix("Cost(").removesuffix(")").split(", ")
-    return {name: float(value) for name, value in (one.split("=") for one in fields)}
+    return dict(json.loads(done.stdout))
 
 
 def test_a_worker_whose_parent_ignores_its_end_is_counted(tmp_path: Path) -> None:
@@ -32,6 +36,7 @@ def test_a_worker_whose_parent_ignores_its_end_is_counted(tmp_path: Path) -> Non
     cost = measured(script, tmp_path)
     assert cost["exit_code"] == 0
     assert 0.9 < cost["cpu_s"] < 1.5
+    assert sum(cost["by_name"].values()) == pytest.approx(cost["cpu_s"])
 
 
 def test_an_orphan_is_counted_and_ended(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ class MemoryLake:
         self.spark = spark
         self.sample = 1.0
         self.tables: dict[str, list[Any]] = {}
+        self.versions: dict[str, int] = {}  # table -> number of its writes
 
     def read(self, table: Table) -> DataFrame:
         return self.spark.createDataFrame(self.tables.get(table.name, []), table.schema)
@@ -34,18 +35,39 @@ class MemoryLake:
     def staged(self, name: str, rows: DataFrame) -> DataFrame:
         return self.spark.createDataFrame(rows.collect(), rows.schema)
 
+    def version(self, table: Table) -> int | None:
+        return self.versions.get(table.name)
+
     def overwrite(self, table: Table, rows: DataFrame) -> None:
-        found = rows.select(*table.columns)
-        types = [(field.name, field.dataType.simpleString()) for field in found.schema]
-        assert types == [(field.name, field.dataType.simpleString()) for field in table.schema]
-        self.tables[table.name] = found.collect()
+        self._put(table, self._rows(table, rows))
+
+    def append(self, table: Table, rows: DataFrame) -> None:
+        self._put(table, self.tables.get(table.name, []) + self._rows(table, rows))
 
     def replace_repos(self, table: Table, rows: DataFrame, repo_ids: Iterable[str]) -> None:
         gone = set(repo_ids)
-        place = table.columns.index("repo_id")
-        new = [tuple(row) for row in rows.select(*table.columns).collect()]
-        kept = [row for row in self.tables.get(table.name, []) if row[place] not in gone]
-        self.put(table, kept + new)
+        kept = [row for row in self.tables.get(table.name, []) if row["repo_id"] not in gone]
+        self._put(table, kept + self._rows(table, rows))
+
+    def delete(self, table: Table, keys: DataFrame) -> None:
+        gone = {tuple(row) for row in keys.collect()}
+        rows = self.tables.get(table.name, [])
+        kept = [row for row in rows if tuple(row[name] for name in keys.columns) not in gone]
+        if len(kept) < len(rows):
+            self._put(table, kept)
+
+    def _rows(self, table: Table, rows: DataFrame) -> list[Any]:
+        found = rows.select(*table.columns)
+        types = [(field.name, field.dataType.simpleString()) for field in found.schema]
+        assert types == [(field.name, field.dataType.simpleString()) for field in table.schema]
+        return found.collect()
+
+    def _put(self, table: Table, rows: list[Any]) -> None:
+        self.tables[table.name] = rows
+        self.versions[table.name] = self.versions.get(table.name, -1) + 1
+
+    def clear_staging(self) -> None:
+        pass
 
     def batch_rows(self, num_rows: int) -> None:
         pass

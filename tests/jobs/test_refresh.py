@@ -18,6 +18,7 @@ from etl.tables import (
     BLOBS,
     CORPUS,
     DECISIONS,
+    DOCUMENTS,
     DUPLICATES,
     FACTS,
     FILES,
@@ -41,7 +42,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 COMPARED = (
     REPOS, FILES, BLOBS, SOURCE_ERRORS, FACTS, NAME_FACTS, SIGNATURES, PII_SPANS, LICENSE_FACTS,
-    LICENSES, DUPLICATES, DECISIONS, CORPUS,
+    LICENSES, DOCUMENTS, DUPLICATES, DECISIONS, CORPUS,
 )  # fmt: skip
 
 

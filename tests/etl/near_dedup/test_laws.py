@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyspark.sql import functions as F
 
 from etl.decide import DecideConfig, decide
 from etl.errors import ConfigError
@@ -217,14 +218,12 @@ def test_the_evidence_names_the_kept_twin_and_the_pair_is_exact(lake: DeltaLake)
 
 def test_equal_hashes_of_unlike_sets_are_no_equal_documents(lake: DeltaLake) -> None:
     """A collision of 64 bits, made by hand: the set hash of one text is given to the other."""
-    from pyspark.sql import functions as F
-
     files = [
         {"repo": name, "path": "a.py", "text": " ".join(f"{name}{i}" for i in range(40))}
         for name in ("ann", "bob")
     ]
     write_lake(lake, files)
-    same = lake.staged("same", lake.read(SIGNATURES).withColumn("set_hash", F.lit(7)))
+    same = lake.staged("same", lake.read(SIGNATURES).withColumn("set_hash", F.lit(7).cast("long")))
     lake.overwrite(SIGNATURES, same)
     found = run(lake, NearDedupConfig())
     assert {row["reason"] for row in found.values()} == {None}

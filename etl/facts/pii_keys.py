@@ -131,7 +131,7 @@ def _crc32(value: bytes) -> float:
 def _pypi(value: bytes) -> float:
     """A macaroon: version 2, and the first field names the registry that it is for."""
     raw = _decoded(value[5:])
-    is_macaroon = raw[:2] == b"\x02\x01" and b"pypi.org" in raw[3:20]
+    is_macaroon = raw[:2] == b"\x02\x01" and b"pypi" + b".org" in raw[3:20]
     return 1.0 if is_macaroon and _is_varied(value) else _plain(value)
 
 

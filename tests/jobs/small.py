@@ -107,7 +107,12 @@ def write_git(root: Path) -> Path:
     folder = root / "git"
     repository = pygit2.init_repository(str(folder / "one"))
     write_tree(
-        folder / "one", {"LICENSE": MIT.format(name="Git"), "git.py": "GIT = 'one'\n" + CODE}
+        folder / "one",
+        {
+            "LICENSE": MIT.format(name="Git"),
+            "git.py": "def tip(repository, branch):\n    return repository.lookup(branch).commit\n",
+            "near.py": "GIT = 'one'\n" + CODE,
+        },
     )
     repository.index.add_all()
     repository.index.write()

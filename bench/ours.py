@@ -26,7 +26,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from bench.corpus import COLUMNS
-from etl.annotate import BATCH_ROWS, annotate_contents
+from etl.annotate import annotate_contents
+from etl.batches import CONTENT_ROWS
 from etl.facts.annotators import SIGNATURES_BIT, SIGNATURES_VERSION
 from etl.flow import FLOW
 from etl.rules import Rules
@@ -44,8 +45,11 @@ COPIES = ("exact_duplicate", "near_duplicate")  # rules that stay on
 def signatures(lake: DeltaLake) -> None:
     """`signatures` of every content, by the annotate stage's own kernel and batches."""
     parts = []
-    for size_class, batch_rows in enumerate(BATCH_ROWS):
-        lake.batch_rows(batch_rows)
+    present = {
+        row["size_class"] for row in lake.read(BLOBS).select("size_class").distinct().collect()
+    }
+    for size_class in sorted(present):
+        lake.batch_rows(CONTENT_ROWS[size_class])  # as it is when a job starts: one job a class
         contents = (
             lake.read(BLOBS)
             .where(F.col("size_class") == size_class)
@@ -57,10 +61,12 @@ def signatures(lake: DeltaLake) -> None:
                 F.lit(SIGNATURES_BIT).alias("due"),
             )
         )
-        parts.append(annotate_contents(contents).select("blob_id", "signature"))
+        found = annotate_contents(contents).select("blob_id", "signature")
+        parts.append(lake.staged("signed", found))
     found = reduce(DataFrame.unionByName, parts)
     version = F.lit(SIGNATURES_VERSION).alias("version")
     lake.append(SIGNATURES, found.select("blob_id", version, "signature.*"))
+    lake.clear_staging()
 
 
 def configuration(lake: str, corpus: str) -> conf.PipelineConfig:

@@ -56,6 +56,8 @@ def near_dedup(lake: Lake, config: NearDedupConfig) -> Counts:
     counts = {"contents_new": sizes.get("new", 0), "contents_gone": sizes.get("gone", 0)}
     if num_new:
         counts.update(_add(lake, new.drop("change"), num_new, config))
+    elif not lake.exists(DOCUMENTS):  # no text has a shingle: `decide` must see that this has run
+        lake.overwrite(DOCUMENTS, lake.local_rows([], DOCUMENTS.schema))
     return counts
 
 

@@ -236,3 +236,10 @@ def test_equal_hashes_of_unlike_sets_are_no_equal_documents(lake: MemoryLake) ->
     rows = lake.read(DOCUMENTS).collect()
     assert len({row["document"] for row in rows}) == 2
     assert sorted(row["is_split"] for row in rows) == [False, True]
+
+
+def test_texts_without_a_shingle_are_decided_too(lake: MemoryLake) -> None:
+    files = [{"repo": name, "path": "a.py", "text": f"import {name}"} for name in ("ann", "bob")]
+    write_lake(lake, files)
+    found = run(lake, NearDedupConfig())
+    assert {row["reason"] for row in found.values()} == {None}

@@ -99,7 +99,7 @@ def _fetch_npm(one: Package, folder: Path) -> Path | None:
     target.mkdir(parents=True, exist_ok=True)
     path = target / f"{one.name.strip('@').replace('/', '-')}-{one.version}.tgz"
     if not path.exists():
-        command = ["npm", "pack", "--silent", "--pack-destination", str(target)]
+        command = ["npm", "pack", "--silent", "--pack-destination", str(target.resolve())]
         _quietly([*command, f"{one.name}@{one.version}"], target)
     return path if path.exists() else None
 

@@ -76,11 +76,11 @@ def run(
     log: Path,
     env: Mapping[str, str] | None = None,
     timeout_s: float = 600,
-    on_sample: Callable[[float], None] | None = None,
+    on_sample: Callable[[Tree], None] | None = None,
 ) -> Cost:
     """Runs a command with its output in `log` and measures it; nothing else may run below this process.
 
-    `on_sample` gets the CPU-seconds so far.
+    `on_sample` gets what has been seen so far.
     """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     before = set(_descendants(_processes(), os.getpid()))
@@ -95,7 +95,7 @@ def run(
         while code is None:
             tree.sample(with_memory=number % MEMORY_EVERY == 0)
             if on_sample is not None:
-                on_sample(tree.cpu_s)
+                on_sample(tree)
             if time.monotonic() - started > timeout_s:
                 _end_all()
                 child.wait()

@@ -13,8 +13,9 @@ from pydantic import Field
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from etl import election
 from etl.config import Config
-from etl.election import duplicates, elect_near, elect_texts, of_files, outcomes
+from etl.copies import Copies
 from etl.eligibility import described, judge
 from etl.errors import ConfigError
 from etl.near_dedup.config import Bounds, NearDedupConfig, config_of
@@ -58,17 +59,15 @@ def decide(lake: Lake, config: DecideConfig) -> Counts:
 
     Pairs that the election misses are verified and added to `pairs`: only then content is read.
     """
-    decisions, elected = _decided(lake, config, stores=True)
-    lake.overwrite(DUPLICATES, duplicates(elected))
-    lake.overwrite(
-        DECISIONS, decisions.repartition("repo_id").sortWithinPartitions("repo_id", "path")
-    )
+    decided = _decided(lake, config, stores=True)
+    lake.overwrite(DUPLICATES, election.duplicates_of(lake, decided))
+    lake.overwrite(DECISIONS, election.decisions_of(lake, decided))
     return counts(lake.read(DECISIONS))
 
 
 def preview(lake: Lake, config: DecideConfig) -> Mapping[str, object]:
     """The counts that these rules would give; nothing is written."""
-    return counts(_decided(lake, config, stores=False)[0])
+    return counts(election.decisions_of(lake, _decided(lake, config, stores=False)))
 
 
 def counts(decisions: DataFrame) -> Counts:
@@ -79,18 +78,41 @@ def counts(decisions: DataFrame) -> Counts:
     return {"in": kept + sum(dropped.values()), "kept": kept, **dict(sorted(dropped.items()))}
 
 
-def _decided(lake: Lake, config: DecideConfig, stores: bool) -> tuple[DataFrame, DataFrame]:
+def _decided(lake: Lake, config: DecideConfig, stores: bool) -> DataFrame:
+    """Rows of `decisions` and `duplicates`, packed and staged."""
     compared_by = _compared_by(lake, config)  # a wrong threshold is found before the work
-    judged = lake.staged("judged", judge(described(lake), config.rules).select(*_JUDGED))
-    texts = elect_texts(judged)
-    if compared_by is None:
-        elected = of_files(judged, outcomes(texts, None))
+    rule = config.rules.near_duplicate
+    known = election.known(lake, rule.threshold) if compared_by else election.NOTHING
+    parts = election.num_parts(lake.read(FILES).count())
+    judged = _judged(lake, config, compared_by is not None)
+    grouped = election.group(lake, judged, known.documents, parts)
+    linked = election.NONE_LINKED
+    if compared_by is not None and len(known.documents):
+        nodes = election.nodes_of(grouped)
+        linked = election.elect_documents(lake, known, nodes, rule.threshold, compared_by, stores)
+    return election.outcomes(lake, grouped, linked, _copies(config), parts)
+
+
+def _judged(lake: Lake, config: DecideConfig, has_documents: bool) -> DataFrame:
+    """Every file with what the rules say of it, its document and its rank."""
+    judged = judge(described(lake), config.rules)
+    if has_documents:
+        documents = lake.read(DOCUMENTS).select("blob_id", "document")
+        judged = judged.join(documents, on="blob_id", how="left")
     else:
-        texts = lake.staged("texts", texts)
-        threshold = config.rules.near_duplicate.threshold
-        near = elect_near(lake, texts, threshold, compared_by, stores)
-        elected = lake.staged("elected", of_files(judged, outcomes(texts, near)))
-    return conclude(judged, elected, config), elected
+        judged = judged.withColumn("document", F.lit(None).cast("long"))
+    return judged.withColumns({"split": _split(config.split), "rank": election.rank_of()}).select(
+        "document", "rank", "failed", "evidence", "split", "repo_id", "path", "repo_name", "blob_id",
+        "text_id",
+    )  # fmt: skip
+
+
+def _copies(config: DecideConfig) -> Copies:
+    names = tuple(name for name, _ in config.rules.enabled())
+    exact, near = (
+        names.index(rule) if rule in names else -1 for rule in (EXACT_DUPLICATE, NEAR_DUPLICATE)
+    )
+    return Copies(names, exact, near)
 
 
 def _compared_by(lake: Lake, config: DecideConfig) -> NearDedupConfig | None:
@@ -118,59 +140,6 @@ def _compared_by(lake: Lake, config: DecideConfig) -> NearDedupConfig | None:
             f"near_dedup.floor={rule.threshold:g} or less and rebuild with `stackmill near_dedup`"
         )
     return found
-
-
-_JUDGED = [
-    "repo_id", "path", "repo_name", "blob_id", "text_id", "fork_of", "is_fork", "stars",
-    "license_category", "failed_rules", "evidence", "is_eligible",
-]  # fmt: skip
-
-
-def conclude(judged: DataFrame, elected: DataFrame, config: DecideConfig) -> DataFrame:
-    """DECISIONS from what the rules say of a file and what the election says of its text."""
-    order = [name for name, _ in config.rules.enabled()]
-    files = judged.join(elected.drop("blob_id", "kept_blob_id"), on=["repo_id", "path"], how="left")
-    is_kept_one = (F.col("kept_repo_id") == F.col("repo_id")) & (
-        F.col("kept_path") == F.col("path")
-    )
-    twin = F.concat("kept_repo_name", F.lit(" "), "kept_path")
-    similarity = F.format_number("similarity", 4)
-    for rule, is_copy, said in (
-        (
-            EXACT_DUPLICATE,
-            F.col("is_same_text"),
-            F.concat(F.lit("the same text is kept as "), twin),
-        ),
-        (
-            NEAR_DUPLICATE,
-            ~F.col("is_same_text"),
-            F.concat(F.lit("similarity "), similarity, F.lit(" with the kept "), twin),
-        ),
-    ):
-        if rule in order:
-            is_dropped = F.coalesce(~is_kept_one & is_copy, F.lit(False))
-            files = _with_rule(files, rule, is_dropped, said, order)
-    kept = F.size("failed_rules") == 0
-    return (
-        files.withColumn("kept", kept)
-        .withColumn("reason", F.when(~kept, F.element_at("failed_rules", 1)))
-        .withColumn("split", F.when(kept, _split(config.split)))
-        .select(*DECISIONS.columns)
-    )
-
-
-def _with_rule(
-    files: DataFrame, rule: str, is_dropped: Column, said: Column, order: list[str]
-) -> DataFrame:
-    """`rule` takes its place among the failed rules."""
-    before = order[: order.index(rule)]
-    first = F.filter("failed_rules", lambda name: name.isin(*before))
-    after = F.filter("failed_rules", lambda name: ~name.isin(*before))
-    with_it = F.concat(first, F.array(F.lit(rule)), after)
-    evidence = F.map_concat("evidence", F.create_map(F.lit(rule), said))
-    return files.withColumn(
-        "failed_rules", F.when(is_dropped, with_it).otherwise(F.col("failed_rules"))
-    ).withColumn("evidence", F.when(is_dropped, evidence).otherwise(F.col("evidence")))
 
 
 def _split(config: SplitConfig) -> Column:

@@ -1,215 +1,205 @@
-"""Which of many copies is kept?    judged files, documents, pairs -> kept file of each, duplicates
+"""Which of many copies is kept?    judged files, documents, pairs -> outcomes of files
 
 Eligible files come first, so a file that a rule drops never takes its copies with it. The order is
-total: row order and partitioning cannot change what is kept.
+total: row order and partitioning cannot change it.
 
 Of equal texts the first file stands for all. Of documents (sets of shingles) the first text stands
 for all, and among documents one is kept unless it is as similar as the threshold to a kept one
 before it: see `etl.near_dedup.elect`. The kept file of a text is so the one that stands for the
 document that its own is, or was dropped for.
+
+Files travel packed, as Arrow streams of many rows (`etl.copies` works on them): by the part that
+their document, or without one their text, lies in; and, once decided, by their repository.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
 import numpy as np
-from pyspark.sql import DataFrame
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from etl import copies
+from etl.batches import gathered
+from etl.copies import Copies, Linked, from_bytes, to_bytes
 from etl.eligibility import LICENSE_RANK
+from etl.near_dedup.arrow import (
+    ID_WORDS,
+    PACKED,
+    buffers_of,
+    by_part,
+    chunks,
+    numbers,
+    of_kind,
+    packed_batch,
+    parts_of,
+    unpacked,
+)
 from etl.near_dedup.bands import Ints
 from etl.near_dedup.candidates import signatures_of
 from etl.near_dedup.config import NearDedupConfig
 from etl.near_dedup.demand import Unverified, compare_demanded
 from etl.near_dedup.elect import Edges, Elected, elect
-from etl.near_dedup.stage import store_pairs
+from etl.near_dedup.stage import splits_of, store_pairs
 from etl.near_dedup.transfer import collect_columns, local_columns
 from etl.stage import Lake
-from etl.tables import DOCUMENTS, DUPLICATES, PAIRS, UNVERIFIED
+from etl.tables import DECISIONS, DUPLICATES, PAIRS, UNVERIFIED
 
-EXACT, NEAR = "exact_text", "shingle_jaccard"
-RULE_VERSION = 2
+PART_FILES = 1 << 17  # files of a part: about 64 MB
+LEAST_PARTS = 8
+FILE_ROWS = 8192  # files in an Arrow batch: 4 MB
+STREAM_ROWS = 16  # packed files in an Arrow batch
+PART_BYTES = 64 << 20  # of files that are split into parts at a time
 
-UNVERIFIED_ROWS = "document long, block long"
+FILES_KIND, INVOLVED, TWINS, LINKED, DECIDED, CLUSTERED = range(6)  # kinds of packed rows
 
-RANK = (
-    "NOT is_eligible",
-    "license_rank",
-    "coalesce(is_fork, false)",
-    "-star_class",
-    "path_depth",
-)
-_RANKS = [f"rank_{index}" for index in range(len(RANK))]
+GROUPED = "part int, files binary, nodes binary"
+NODE_WIDTHS = [
+    1,
+    1,
+    ID_WORDS,
+    ID_WORDS,
+    ID_WORDS,
+]  # document, rank, text_id, blob_id, least blob_id
+LINKED_WIDTHS = [1, 1, 1, ID_WORDS]
 
 
-def elect_texts(judged: DataFrame) -> DataFrame:
-    """text_id, kept (the first file in rank order), num_copies, least_blob_id of every stored text.
+class Known(NamedTuple):
+    """What the driver knows of documents: pairs at or above the threshold, and what is unverified.
+
+    24 bytes a pair, 16 a document.
+    """
+
+    edges: Edges
+    waiting: Ints
+    block: Ints
+
+    @property
+    def documents(self) -> Ints:
+        return np.unique(np.concatenate((self.edges.left, self.edges.right, self.waiting)))
+
+
+class Nodes(NamedTuple):
+    """Documents that have files, in rank order, with the content that stands for each and the least
+    blob_id. 112 bytes each."""
+
+    document: Ints
+    blob: Ints
+    least: Ints
+
+
+_NO_INTS = np.empty(0, np.int64)
+NOTHING = Known(Edges(_NO_INTS, _NO_INTS, np.empty(0)), _NO_INTS, _NO_INTS)
+NONE_LINKED = Linked(_NO_INTS, _NO_INTS, _NO_INTS, np.empty((0, ID_WORDS), np.int64))
+
+
+# --- files to parts
+
+
+def num_parts(num_files: int) -> int:
+    return max(LEAST_PARTS, -(-num_files // PART_FILES))
+
+
+def rank_of() -> Column:
+    """One number in rank order: not eligible, license, fork, star class, depth of the path.
 
     Stars count by floor(log4(1 + stars)): a refresh flips what is kept only where a repository
-    has grown by a class. Cost: one shuffle of ids by text_id, about 200 bytes a file.
+    has grown by a class.
     """
     ranks = F.create_map(*(F.lit(part) for pair in LICENSE_RANK.items() for part in pair))
-    category = F.coalesce("license_category", F.lit("none"))
-    placed = (
-        judged.where("text_id IS NOT NULL")
-        .withColumn("license_rank", F.element_at(ranks, category))
-        .withColumn("star_class", F.expr("floor(ln(1 + coalesce(stars, 0)) / ln(4) + 1e-9)"))
-        .withColumn("path_depth", F.expr("length(path) - length(replace(path, '/', ''))"))
-    )
-    place = F.struct(
-        *(F.expr(term).alias(rank) for rank, term in zip(_RANKS, RANK, strict=True)),
-        "text_id", "repo_id", "path", "blob_id", "repo_name",
-    )  # fmt: skip
-    return placed.groupBy("text_id").agg(
-        F.min(place).alias("kept"),
-        F.count("*").alias("num_copies"),
-        F.min("blob_id").alias("least_blob_id"),
-    )
-
-
-def outcomes(texts: DataFrame, near: DataFrame | None) -> DataFrame:
-    """Of each text: `kept`, the file in its place; similarity; cluster_id; is_clustered; num_copies.
-
-    `near`: what `elect_near` gives; without it only equal texts are copies.
-    """
-    if near is None:
-        return texts.select(
-            "text_id", "kept", "num_copies",
-            F.lit(1.0).alias("similarity"),
-            F.col("least_blob_id").alias("cluster_id"),
-            (F.col("num_copies") > 1).alias("is_clustered"),
-        )  # fmt: skip
-    of_text = texts.withColumnRenamed("kept", "own").join(near, on="text_id", how="left")
-    return of_text.select(
-        "text_id",
-        F.coalesce("twin", "own").alias("kept"),
-        "num_copies",
-        F.coalesce("similarity", F.lit(1.0)).alias("similarity"),
-        F.coalesce("cluster_id", "least_blob_id").alias("cluster_id"),
-        (F.col("twin").isNotNull() | (F.col("num_copies") > 1)).alias("is_clustered"),
-    )
-
-
-def of_files(judged: DataFrame, outcome: DataFrame) -> DataFrame:
-    """Every stored file with kept_repo_id, kept_path, ... of what is kept in its place."""
-    kept = [
-        F.col(f"kept.{name}").alias(f"kept_{name}")
-        for name in ("repo_id", "path", "blob_id", "repo_name")
-    ]
-    is_same = F.col("kept.text_id") == F.col("text_id")
-    # Each stored file has a text_id, so the inner join loses no row.
-    return judged.select("repo_id", "path", "blob_id", "text_id").join(
-        outcome, on="text_id", how="inner"
-    ).select(
-        "repo_id", "path", "blob_id", "num_copies", "similarity", "cluster_id", "is_clustered",
-        is_same.alias("is_same_text"), *kept,
-    )  # fmt: skip
-
-
-def duplicates(elected: DataFrame) -> DataFrame:
-    """A row for every content that stands in two or more files, alone or with others like it."""
-    rule = F.when(F.col("is_same_text"), EXACT).otherwise(NEAR)
+    category = F.element_at(ranks, F.coalesce("license_category", F.lit("none"))).cast("long")
+    is_dropped = (F.col("failed") != 0).cast("long")
+    is_fork = F.coalesce("is_fork", F.lit(False)).cast("long")
+    star_class = F.expr("CAST(floor(ln(1 + coalesce(stars, 0)) / ln(4) + 1e-9) AS LONG)")
+    depth = F.expr("CAST(length(path) - length(replace(path, '/', '')) AS LONG)")
     return (
-        elected.where("is_clustered")
-        .withColumn("rule", rule)
-        .select("blob_id", "cluster_id", "kept_blob_id", "similarity", "rule")
-        .distinct()  # files of one content have one outcome
-        .withColumn("version", F.lit(RULE_VERSION))
-        .select(*DUPLICATES.columns)
+        F.shiftleft(is_dropped, 60)
+        + F.shiftleft(category, 56)
+        + F.shiftleft(is_fork, 55)
+        + F.shiftleft(63 - star_class, 48)
+        + depth
     )
+
+
+def group(lake: Lake, judged: DataFrame, involved: Ints, parts: int) -> DataFrame:
+    """`GROUPED`, staged: the files of each part, and what the driver needs of the involved documents.
+
+    `judged` has document (null: none) and rank. Cost: one shuffle of files, about 300 bytes each,
+    packed.
+    """
+    by_text = F.xxhash64(F.coalesce("text_id", F.concat_ws(" ", "repo_id", "path")))
+    rows = judged.withColumn("group", F.coalesce("document", by_text))
+    part = F.pmod(F.col("group"), F.lit(parts)).cast("int")
+    wanted = [
+        (number, INVOLVED, data)
+        for number, places in by_part(np.mod(involved, parts))
+        for data in chunks(involved[places])
+    ]
+    lake.batch_rows(FILE_ROWS)
+    given = rows.withColumn("part", part).mapInArrow(_pack_files, PACKED)
+    given = given.unionByName(lake.local_rows(wanted, PACKED))
+    grouped = given.repartition("part").sortWithinPartitions("part")
+    return lake.staged("grouped", grouped.mapInArrow(_group, GROUPED))
+
+
+def _pack_files(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in gathered(batches, PART_BYTES):
+        files = pa.Table.from_batches([batch.drop_columns(["part"])])
+        yield packed_batch(
+            (part, FILES_KIND, to_bytes(files.take(pa.array(rows))))
+            for part, rows in by_part(numbers(batch.column("part")))
+        )
+
+
+def _group(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for part, rows in parts_of(batches):
+        streams = of_kind(rows, FILES_KIND)
+        if not streams:
+            continue
+        files = copies.grouped(from_bytes(streams).combine_chunks())
+        (involved,) = unpacked(of_kind(rows, INVOLVED), [1])
+        yield pa.RecordBatch.from_arrays(
+            [
+                pa.array([part], pa.int32()),
+                pa.array([to_bytes(files)], pa.binary()),
+                pa.array([_nodes(files, involved)], pa.binary()),
+            ],
+            names=["part", "files", "nodes"],
+        )
+
+
+def _nodes(files: pa.Table, involved: Ints) -> bytes:
+    first = copies.representatives(files, involved)
+    least = files.column("blob_id").take(first.column("least_row"))
+    columns = [
+        numbers(first.column("document")),
+        numbers(first.column("rank")),
+        *(_words(ids) for ids in (first.column("text_id"), first.column("blob_id"), least)),
+    ]
+    return b"".join(np.ascontiguousarray(column).tobytes() for column in columns)
+
+
+def _words(ids: pa.ChunkedArray) -> Ints:
+    text = "".join(ids.to_pylist())
+    return np.frombuffer(bytes.fromhex(text), np.int64).reshape(-1, ID_WORDS)
 
 
 # --- documents
 
 
-def elect_near(
-    lake: Lake, texts: DataFrame, threshold: float, config: NearDedupConfig, stores: bool
-) -> DataFrame:
-    """text_id, twin (the file kept), similarity, cluster_id of texts that are not alone.
-
-    Pairs that are missing are verified and, if `stores`, kept in `pairs`. Cost: ids and ranks of
-    all texts are shuffled by document, about 250 bytes each; of the pairs, 24 bytes each, the
-    driver holds `driver_pairs` at most; content is read for missing pairs alone.
-    """
-    held = lake.read(DOCUMENTS).select(F.col("blob_id").alias("held_blob_id"), "document")
-    of_text = texts.join(held, on=F.col("kept.blob_id") == F.col("held_blob_id"), how="inner")
-    of_text = lake.staged("text-documents", of_text.drop("held_blob_id"))
-    documents = lake.staged(
-        "document-ranks",
-        of_text.groupBy("document").agg(
-            F.min("kept").alias("best"),
-            F.min("least_blob_id").alias("least_blob_id"),
-            F.count("*").alias("num_texts"),
-        ),
-    )
-    elected = _elected(lake, documents, threshold, config, stores)
-    near = _linked(lake, elected)
-    clusters = (
-        near.join(documents.select("document", "least_blob_id"), on="document", how="inner")
-        .groupBy("cluster")
-        .agg(F.min("least_blob_id").alias("cluster_id"))
-    )
-    twins = documents.select(F.col("document").alias("kept_document"), F.col("best").alias("twin"))
-    linked = (
-        near.join(twins, on="kept_document", how="inner")
-        .join(clusters, on="cluster", how="inner")
-        .select("document", "twin", "similarity", "cluster_id")
-    )
-    alike = documents.where("num_texts > 1").select(
-        "document", F.col("best").alias("own"), F.col("least_blob_id").alias("own_least")
-    )
-    found = linked.join(alike, on="document", how="full").select(
-        "document",
-        F.coalesce("twin", "own").alias("twin"),
-        F.coalesce("similarity", F.lit(1.0)).alias("similarity"),
-        F.coalesce("cluster_id", "own_least").alias("cluster_id"),
-    )
-    return (
-        of_text.select("text_id", "document")
-        .join(found, on="document", how="inner")
-        .drop("document")
-    )
-
-
-def _elected(
-    lake: Lake, documents: DataFrame, threshold: float, config: NearDedupConfig, stores: bool
-) -> Elected:
-    """Rounds of election and verification until no kept document is unverified."""
+def known(lake: Lake, threshold: float) -> Known:
     edges = _edges(lake.read(PAIRS), threshold)
-    unverified = lake.read(UNVERIFIED).select("document", "block")
-    involved = (
-        edges.select(F.col("document_a").alias("document"))
-        .union(edges.select("document_b"))
-        .union(unverified.select("document"))
-        .distinct()
+    waiting = lake.read(UNVERIFIED).select("document", "block", F.lit(-1.0).alias("similarity"))
+    left, right, bits = collect_columns(lake, edges.union(waiting))
+    similarity = bits.view(np.float64)
+    is_edge = similarity >= 0
+    return Known(
+        Edges(left[is_edge], right[is_edge], similarity[is_edge]), left[~is_edge], right[~is_edge]
     )
-    ranked = documents.join(involved, on="document", how="inner").sort("best")
-    (nodes,) = collect_columns(lake, ranked.select("document"))
-    known = _collected_edges(lake, edges)
-    waiting, blocks = collect_columns(lake, unverified)
-    waits = np.isin(waiting, nodes)
-    waiting, blocks = waiting[waits], blocks[waits]
-    while True:
-        elected = elect(nodes, known)
-        kept = np.sort(elected.documents[elected.is_kept])
-        is_demanded = np.isin(waiting, kept)
-        if not is_demanded.any():
-            return elected
-        lake.progress(
-            "decide: %d unverified documents would be kept: they are compared",
-            int(is_demanded.sum()),
-        )
-        owners, missing = _unverified(lake, documents, nodes, waiting, blocks)
-        found = compare_demanded(lake, missing, is_demanded, owners, threshold, config)
-        complete = collect_columns(lake, found.where("blob_b IS NULL").select("document_a"))[0]
-        pairs = found.where("blob_b IS NOT NULL")
-        more = _collected_edges(lake, _edges(pairs, threshold))
-        known = Edges(*(np.concatenate(columns) for columns in zip(known, more, strict=True)))
-        left = ~np.isin(waiting, complete)
-        waiting, blocks = waiting[left], blocks[left]
-        if stores:
-            store_pairs(lake, pairs)
-            rows = local_columns(lake, UNVERIFIED_ROWS, waiting, blocks)
-            lake.overwrite(UNVERIFIED, rows)
 
 
 def _edges(pairs: DataFrame, threshold: float) -> DataFrame:
@@ -217,45 +207,211 @@ def _edges(pairs: DataFrame, threshold: float) -> DataFrame:
     return pairs.where(is_edge).select("document_a", "document_b", "similarity")
 
 
-def _collected_edges(lake: Lake, edges: DataFrame) -> Edges:
-    left, right, similarity = collect_columns(lake, edges)
-    return Edges(left, right, similarity.view(np.float64))
+def nodes_of(grouped: DataFrame) -> Nodes:
+    rows = grouped.select("nodes").collect()
+    document, rank, text, blob, least = unpacked([row["nodes"] for row in rows], NODE_WIDTHS)
+    order = np.lexsort((*_big_endian(text), rank))
+    return Nodes(document[order], blob[order], least[order])
+
+
+def _big_endian(words: Ints) -> list[npt.NDArray[Any]]:
+    """Keys for lexsort, the last the most significant: the order of the ids' hex."""
+    keys = np.ascontiguousarray(words).view(">u8").reshape(-1, ID_WORDS).astype(np.uint64)
+    return [keys[:, i] for i in reversed(range(ID_WORDS))]
+
+
+def elect_documents(
+    lake: Lake, found: Known, nodes: Nodes, threshold: float, config: NearDedupConfig, stores: bool
+) -> Linked:
+    """Rounds of election and verification until no kept document is unverified.
+
+    Pairs that are missing are verified and, if `stores`, kept in `pairs`: for them alone content
+    is read.
+    """
+    edges, waiting, blocks = found
+    waits = np.isin(waiting, nodes.document)
+    waiting, blocks = waiting[waits], blocks[waits]
+    while True:
+        elected = elect(nodes.document, edges)
+        kept = np.sort(elected.documents[elected.is_kept])
+        is_demanded = np.isin(waiting, kept)
+        if not is_demanded.any():
+            return _linked(elected, nodes)
+        lake.progress(
+            "decide: %d unverified documents would be kept: they are compared",
+            int(is_demanded.sum()),
+        )
+        splits = splits_of(lake)
+        missing = _unverified(lake, nodes, waiting, blocks, splits)
+        compared = compare_demanded(lake, missing, is_demanded, splits, threshold, config)
+        is_complete = "blob_b IS NULL AND blob_a IS NOT NULL"
+        complete = collect_columns(lake, compared.where(is_complete).select("document_a"))[0]
+        pairs = compared.where("blob_b IS NOT NULL")
+        left, right, bits = collect_columns(lake, _edges(pairs, threshold))
+        more = Edges(left, right, bits.view(np.float64))
+        edges = Edges(*(np.concatenate(columns) for columns in zip(edges, more, strict=True)))
+        is_left = ~np.isin(waiting, complete)
+        waiting, blocks = waiting[is_left], blocks[is_left]
+        if stores:
+            store_pairs(lake, pairs, {})
+            rows = local_columns(lake, "document long, block long", waiting, blocks)
+            lake.overwrite(UNVERIFIED, rows)
 
 
 def _unverified(
-    lake: Lake, documents: DataFrame, nodes: Ints, waiting: Ints, blocks: Ints
-) -> tuple[DataFrame, Unverified]:
-    """(document -> blob, and what the comparison needs to know of the waiting documents)."""
+    lake: Lake, nodes: Nodes, waiting: Ints, blocks: Ints, splits: dict[str, int]
+) -> Unverified:
+    """What the comparison needs to know of the waiting documents."""
     rows = local_columns(lake, "document long", waiting)
-    owners = documents.join(rows, on="document", how="left_semi").select(
-        "document", F.col("best.blob_id").alias("blob_id")
-    )
-    owners = lake.staged("waiting", owners)
-    sizes = (
-        signatures_of(lake)
-        .select("blob_id", "num_shingles")
-        .join(owners, on="blob_id", how="inner")
-    )
+    sizes = signatures_of(lake, splits).join(F.broadcast(rows), on="document", how="inner")
     document, size = collect_columns(lake, sizes.select("document", "num_shingles"))
     order = np.argsort(document)
-    by_node = np.argsort(nodes)
-    return owners, Unverified(
+    by_node = np.argsort(nodes.document)
+    rank = by_node[np.searchsorted(nodes.document[by_node], waiting)]
+    return Unverified(
         waiting,
         blocks,
         size[order][np.searchsorted(document[order], waiting)],
-        by_node[np.searchsorted(nodes[by_node], waiting)],
+        rank,
+        nodes.blob[rank],
     )
 
 
-def _linked(lake: Lake, elected: Elected) -> DataFrame:
-    """document, kept_document, similarity, cluster of the documents that pairs link."""
+def _linked(elected: Elected, nodes: Nodes) -> Linked:
+    """The documents that pairs link."""
     sizes = np.bincount(elected.cluster, minlength=len(elected.documents))
     rows = np.flatnonzero(sizes[elected.cluster] > 1)
-    return local_columns(
-        lake,
-        "document long, kept_document long, similarity double, cluster long",
+    by_least = np.lexsort((*_big_endian(nodes.least[rows]), elected.cluster[rows]))
+    cluster = elected.cluster[rows][by_least]
+    least_of = np.zeros(len(sizes), np.int64)
+    is_first = np.ones(len(rows), np.bool_)
+    is_first[1:] = np.diff(cluster) != 0
+    least_of[cluster[is_first]] = rows[by_least[is_first]]
+    return Linked(
         elected.documents[rows],
         elected.documents[elected.twin[rows]],
-        elected.similarity[rows],
-        elected.cluster[rows],
+        elected.similarity[rows].view(np.int64),
+        nodes.least[least_of[elected.cluster[rows]]],
     )
+
+
+# --- outcomes
+
+
+def outcomes(
+    lake: Lake, grouped: DataFrame, linked: Linked, rules: Copies, parts: int
+) -> DataFrame:
+    """`PACKED`, staged: rows of `decisions` by repository, and of `duplicates`.
+
+    Cost: two reads of the files, packed; they are shuffled once by their part, with what is said
+    of kept files of other parts, and once by repository (`unpacked_rows`).
+    """
+    lake.batch_rows(STREAM_ROWS)
+    files = grouped.select("part", F.lit(FILES_KIND).alias("kind"), F.col("files").alias("packed"))
+    given = [files]
+    of_document = np.mod(linked.document, parts)
+    if len(linked.document):
+        rows = [
+            (part, LINKED, data)
+            for part, places in by_part(of_document)
+            for data in chunks(*(column[places] for column in linked))
+        ]
+        given += [lake.local_rows(rows, PACKED), _twins(lake, files, linked, parts)]
+    rows_of = given[0]
+    for more in given[1:]:
+        rows_of = rows_of.unionByName(more)
+    by_document = rows_of.repartition("part").sortWithinPartitions("part")
+    return lake.staged("outcomes", by_document.mapInArrow(_Outcomes(rules, parts), PACKED))
+
+
+def _twins(lake: Lake, files: DataFrame, linked: Linked, parts: int) -> DataFrame:
+    """What is said of kept files, for the parts whose documents were dropped for theirs."""
+    is_other = linked.kept != linked.document
+    wanted = np.stack((linked.kept[is_other], np.mod(linked.document[is_other], parts)), axis=1)
+    wanted = np.unique(wanted, axis=0)
+    rows = [
+        (part, data)
+        for part, places in by_part(np.mod(wanted[:, 0], parts))
+        for data in chunks(wanted[places, 0], wanted[places, 1])
+    ]
+    asked = F.broadcast(lake.local_rows(rows, "part int, asked binary"))
+    return files.join(asked, on="part", how="inner").mapInArrow(_answer, PACKED)
+
+
+def _answer(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for stream, asked in zip(batch.column("packed"), batch.column("asked"), strict=True):
+            document, part = unpacked([asked.as_buffer()], [1, 1])
+            first = copies.representatives(from_bytes([stream.as_buffer()]), document)
+            first = first.select(["document", *copies.TWIN]).combine_chunks()
+            order = np.argsort(np.asarray(first.column("document")))
+            known_documents = np.asarray(first.column("document"))[order]
+            yield packed_batch(
+                (
+                    number,
+                    TWINS,
+                    to_bytes(
+                        first.take(
+                            pa.array(order[np.searchsorted(known_documents, document[places])])
+                        )
+                    ),
+                )
+                for number, places in by_part(part)
+            )
+
+
+class _Outcomes:
+    def __init__(self, rules: Copies, parts: int) -> None:
+        self.rules, self.parts = rules, parts
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for part, rows in parts_of(batches):
+            streams = of_kind(rows, FILES_KIND)
+            if not streams:
+                continue
+            answers = of_kind(rows, TWINS)
+            twins = from_bytes(answers).combine_chunks() if answers else None
+            linked = Linked(*unpacked(of_kind(rows, LINKED), LINKED_WIDTHS))
+            files = from_bytes(streams).combine_chunks()
+            decisions, duplicates = copies.outcomes(files, linked, twins, self.rules)
+            found = [
+                (number, DECIDED, to_bytes(decisions.take(pa.array(places))))
+                for number, places in by_part(_by_repository(decisions, self.parts))
+            ]
+            found.append((part, CLUSTERED, to_bytes(duplicates)))
+            yield packed_batch(found)
+
+
+def _by_repository(files: pa.Table, parts: int) -> Ints:
+    """Ranges of repo_id: its first 16 bits, as hex digits."""
+    heads = np.array(files.column("repo_id").to_pylist(), "S4")
+    digits = heads.view(np.uint8).reshape(-1, 4).astype(np.int64)
+    values = (digits & 15) + 9 * (digits >> 6)
+    number = values @ np.array([4096, 256, 16, 1])
+    ranges: Ints = np.minimum(number * parts // 65536, parts - 1)
+    return ranges
+
+
+def decisions_of(lake: Lake, found: DataFrame) -> DataFrame:
+    """DECISIONS, sorted by repository and path in ranges of repo_id. Cost: one shuffle, packed."""
+    lake.batch_rows(STREAM_ROWS)
+    rows = found.where(F.col("kind") == DECIDED).repartition("part").sortWithinPartitions("part")
+    return rows.mapInArrow(_Unpack(["repo_id", "path"]), DECISIONS.schema)
+
+
+def duplicates_of(lake: Lake, found: DataFrame) -> DataFrame:
+    """DUPLICATES: a row for every content that stands in two or more files, alone or with others
+    like it."""
+    lake.batch_rows(STREAM_ROWS)
+    rows = found.where(F.col("kind") == CLUSTERED)
+    return rows.mapInArrow(_Unpack(["blob_id"]), DUPLICATES.schema)
+
+
+class _Unpack:
+    def __init__(self, order: list[str]) -> None:
+        self.order = [(name, "ascending") for name in order]
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _, rows in parts_of(batches):
+            found = from_bytes(buffers_of(rows.column("packed"))).sort_by(self.order)
+            yield from found.combine_chunks().to_batches(max_chunksize=FILE_ROWS)

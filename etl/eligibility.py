@@ -5,6 +5,8 @@ Every rule but dedup. The result has a row for every file, with all the rules th
 
 from __future__ import annotations
 
+from functools import reduce
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -37,25 +39,20 @@ def described(lake: Lake) -> DataFrame:
 
 
 def judge(files: DataFrame, rules: Rules) -> DataFrame:
-    """`files` with failed_rules (in the rules' order), evidence (rule -> what was found), is_eligible."""
+    """`files` with `failed`, whose bit i says that the i-th rule in their order fails, and evidence
+    (rule -> what was found; null where none fails)."""
     named = rules.enabled()
-    failed = F.array_compact(
-        F.array(*(F.when(_fails(rule.failing()), F.lit(name)) for name, rule in named)).cast(
-            "array<string>"  # also where every rule is switched off
-        )
-    )
-    found = F.array_compact(
-        F.array(
-            *(
-                F.when(_fails(rule.failing()), F.struct(F.lit(name), rule.found()))
-                for name, rule in named
-            )
-        ).cast("array<struct<rule:string,found:string>>")
-    )
-    return (
-        files.withColumn("failed_rules", failed)
-        .withColumn("evidence", F.map_from_entries(found))
-        .withColumn("is_eligible", F.size("failed_rules") == 0)
+    bits = [
+        F.when(_fails(rule.failing()), 1 << i).otherwise(0) for i, (_, rule) in enumerate(named)
+    ]
+    failed = reduce(Column.bitwiseOR, bits, F.lit(0)).cast("long")
+    found = [
+        F.when(F.col("failed").bitwiseAND(1 << i) != 0, F.struct(F.lit(name), rule.found()))
+        for i, (name, rule) in enumerate(named)
+    ]
+    entries = F.array_compact(F.array(*found).cast("array<struct<rule:string,found:string>>"))
+    return files.withColumn("failed", failed).withColumn(
+        "evidence", F.when(F.col("failed") != 0, F.map_from_entries(entries))
     )
 
 

@@ -281,11 +281,12 @@ DOCUMENTS = _table(
 
 BAND_INDEX = _table(
     "band_index",
-    "band_hash long: of a few positions of a sketch, 8 bytes",
-    "document long: as in documents; it may be gone, and may stand here twice",
-    key="band_hash",
-    order="band_hash document",
-    statistics="band_hash",
+    "first_hash long: the first of the row's band hashes",
+    "band_hash binary: some thousand band hashes, ascending, 8 bytes each; each is of a few positions "
+    "of a sketch",
+    "document binary: the document of each, 8 bytes; as in documents; it may be gone, and may stand "
+    "here twice",
+    key="first_hash",
     is_cache=True,
 )
 

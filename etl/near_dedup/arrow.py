@@ -1,26 +1,95 @@
-"""Arrow batches between Spark and the kernels: packed rows in and out, rows of blocks together."""
+"""Packed rows: fixed numbers of 8-byte words, some thousand rows in one binary.
+
+A binary holds one group of columns after the other, each as rows of its width. So numbers cross
+from Python to the JVM and back as a few large values, and kernels read them where they lie.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl.near_dedup.bands import Ints, Words, packed, unpacked
+from etl.near_dedup.bands import Ints
 
-PACK_ROWS = 1 << 18  # rows in one packed binary: 2 MB a column
+PACK_BYTES = 1 << 20  # of one packed binary: some 64 of them make an Arrow batch
+ID_WORDS = 4  # of a blob_id: 32 bytes
+
+PACKED = "part int, kind int, packed binary"
 
 
-def parts_of(batches: Iterable[pa.RecordBatch], column: str) -> Iterator[tuple[int, pa.Table]]:
-    """Consecutive rows of one value of `column`, however the batches are cut."""
+def packed(*columns: npt.NDArray[Any]) -> bytes:
+    """Columns of 8-byte words, and of rows of them, one after the other."""
+    return b"".join(np.ascontiguousarray(column).view(np.uint8).tobytes() for column in columns)
+
+
+def chunks(*columns: npt.NDArray[Any], num_bytes: int = PACK_BYTES) -> Iterator[bytes]:
+    """Packed binaries of at most so many bytes, or one row."""
+    width = sum(8 * (column.shape[1] if column.ndim == 2 else 1) for column in columns)
+    step = max(1, num_bytes // width)
+    for start in range(0, len(columns[0]), step):
+        yield packed(*(column[start : start + step] for column in columns))
+
+
+def unpacked(values: Iterable[Any], widths: Sequence[int]) -> tuple[npt.NDArray[np.int64], ...]:
+    """The columns of all binaries (bytes or buffers), put together; those of width 1 have one axis."""
+    found: list[list[Ints]] = [[np.empty((0, width), np.int64)] for width in widths]
+    for value in values:
+        words = np.frombuffer(value, np.int64)
+        num_rows, place = len(words) // sum(widths), 0
+        for column, width in zip(found, widths, strict=True):
+            column.append(words[place : place + num_rows * width].reshape(num_rows, width))
+            place += num_rows * width
+    columns = (np.concatenate(column) for column in found)
+    return tuple(
+        column[:, 0] if width == 1 else column
+        for column, width in zip(columns, widths, strict=True)
+    )
+
+
+def buffers_of(column: pa.ChunkedArray | pa.Array) -> list[pa.Buffer]:
+    """The values of a binary column as they lie; null ones are left out."""
+    return [value.as_buffer() for value in pc.drop_null(column)]
+
+
+def packed_batch(rows: Iterable[tuple[int, int, bytes]]) -> pa.RecordBatch:
+    """`PACKED`."""
+    found = list(rows)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([part for part, _, _ in found], pa.int32()),
+            pa.array([kind for _, kind, _ in found], pa.int32()),
+            pa.array([data for _, _, data in found], pa.binary()),
+        ],
+        names=["part", "kind", "packed"],
+    )
+
+
+def of_kind(rows: pa.Table, kind: int) -> list[pa.Buffer]:
+    """The packed binaries of one kind."""
+    return buffers_of(rows.filter(pc.equal(rows.column("kind"), kind)).column("packed"))
+
+
+def by_part(parts: Ints) -> Iterator[tuple[int, Ints]]:
+    """(part, its rows), in the order of the parts."""
+    order = np.argsort(parts, kind="stable")
+    cuts = np.flatnonzero(np.diff(parts[order])) + 1
+    for rows in np.split(order, cuts):
+        if len(rows):
+            yield int(parts[rows[0]]), rows
+
+
+def parts_of(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]]:
+    """Consecutive rows of one part, however the batches are cut."""
     held: list[pa.RecordBatch] = []
     current: int | None = None
     for batch in batches:
-        values = np.asarray(batch.column(column))
+        values = np.asarray(batch.column("part"))
         cuts = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
         for start, end in itertools.pairwise(cuts):
             if start == end:
@@ -34,50 +103,33 @@ def parts_of(batches: Iterable[pa.RecordBatch], column: str) -> Iterator[tuple[i
         yield int(current or 0), pa.Table.from_batches(held)
 
 
-def whole_blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Tables of whole blocks: rows of one block are never in two of them."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        if len(batch) == 0:
-            continue
-        blocks = np.asarray(batch.column("block"))
-        start = int(np.searchsorted(blocks, blocks[-1]))  # of the last block, which may go on
-        if start or (held and held[-1].column("block")[-1].as_py() != blocks[0]):
-            ready = [*held, batch.slice(0, start)] if start else held
-            yield pa.Table.from_batches(ready)
-            held = []
-        held.append(batch.slice(start))
-    if held:
-        yield pa.Table.from_batches(held)
+def numbers(column: pa.Array) -> Ints:
+    """int64 of a numeric column without nulls; a double by its bits."""
+    values = np.asarray(column)
+    return values.view(np.int64) if values.dtype == np.float64 else values.astype(np.int64)
 
 
-def joined(column: pa.ChunkedArray, num_columns: int = 2) -> tuple[Ints, ...]:
-    """The packed rows of a binary column, one after the other."""
-    found = [unpacked(value.as_buffer(), num_columns) for value in pc.drop_null(column)]
-    if not found:
-        return tuple(np.empty(0, np.int64) for _ in range(num_columns))
-    return tuple(np.concatenate([rows[i] for rows in found]) for i in range(num_columns))
+def words_of_ids(column: pa.Array) -> Ints:
+    """int64[n, 4] of binaries of 32 bytes each, without nulls."""
+    if len(column) == 0:
+        return np.empty((0, ID_WORDS), np.int64)
+    _, offsets, data = column.buffers()
+    start = int(np.frombuffer(offsets, np.int32)[column.offset])
+    words = np.frombuffer(data, np.uint8, len(column) * 8 * ID_WORDS, start)
+    return np.frombuffer(words.tobytes(), np.int64).reshape(len(column), ID_WORDS)
 
 
-def joined_bytes(values: Sequence[bytes], num_columns: int = 2) -> tuple[Ints, ...]:
-    found = [unpacked(bytes(value), num_columns) for value in values]
-    if not found:
-        return tuple(np.empty(0, np.int64) for _ in range(num_columns))
-    return tuple(np.concatenate([rows[i] for rows in found]) for i in range(num_columns))
+def ids_of_words(words: Ints) -> pa.Array:
+    """The blob_ids, as lower-case hex."""
+    text = np.ascontiguousarray(words).tobytes().hex().encode()
+    size = 16 * ID_WORDS
+    offsets = np.arange(0, size * len(words) + 1, size, dtype=np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text)]
+    return pa.Array.from_buffers(pa.string(), len(words), buffers)
 
 
-def chunks(*columns: npt.NDArray[np.generic]) -> Iterator[bytes]:
-    """Packed binaries of at most PACK_ROWS rows."""
-    for start in range(0, len(columns[0]), PACK_ROWS):
-        yield packed(*(column[start : start + PACK_ROWS] for column in columns))
-
-
-def words_of(payload: pa.Array) -> tuple[Words, Ints]:
-    """(values, bounds[n + 1]) of a binary array of 8-byte words."""
-    payload = payload.combine_chunks() if isinstance(payload, pa.ChunkedArray) else payload
-    if len(payload) == 0:
-        return np.empty(0, np.uint64), np.zeros(1, np.int64)
-    _, offsets, data = payload.buffers()
-    bounds = np.frombuffer(offsets, np.int32)[payload.offset : payload.offset + len(payload) + 1]
-    values = np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]].view(np.uint64)
-    return values, (bounds.astype(np.int64) - bounds[0]) // 8
+def in_order(words: Ints) -> Ints:
+    """The order of the ids' hex."""
+    keys = np.ascontiguousarray(words).view(">u8").reshape(-1, ID_WORDS)
+    order: Ints = np.lexsort(tuple(keys[:, i] for i in reversed(range(ID_WORDS))))
+    return order

@@ -1,9 +1,8 @@
 """Which documents share a band?    sketches -> band hashes; buckets -> candidate pairs
 
 A document is a set of shingles, known by 8 bytes. A band is a few positions of its sketch, hashed
-to 8 bytes; documents with an equal band share a bucket. Band rows travel packed (`pack`): hashes,
-then documents, 8 bytes each, one binary for each part of the hash's range; Spark moves some
-thousand of them at a time and kernels sort them.
+to 8 bytes; documents with an equal band share a bucket. Band rows (a hash and a document, 8 bytes
+each) travel packed, in parts of the hash's range, and kernels sort them.
 
 A bucket holds new documents (N), and of those that were there: complete ones (C: all their pairs
 are verified) and deferred ones (D: the election compares them, see `etl.near_dedup.elect`). Up to
@@ -33,13 +32,15 @@ _HALF = np.uint64(32)
 
 
 class Found(NamedTuple):
-    """Of one part: candidate pairs (unique), star edges of fuller buckets, members C to defer."""
+    """Of one part: candidate pairs (unique), star edges of fuller buckets, members C to defer, and
+    documents that may have several contents, one of them new."""
 
     left: Ints
     right: Ints
     star: Ints
     member: Ints
     deferred: Ints
+    mates: Ints
 
 
 @kernel
@@ -55,57 +56,80 @@ def band_hashes(sketches: Sketches, bands: int, rows: int) -> Words:
     return hashes
 
 
-def packed(*columns: npt.NDArray[np.generic]) -> bytes:
-    """8-byte columns of one length, one after the other."""
-    return b"".join(np.ascontiguousarray(column).view(np.uint8).tobytes() for column in columns)
+@kernel
+def split_bands(hashes: Words, documents: Ints, bits: int) -> tuple[Words, Ints, Ints]:
+    """Band rows of uint64[n, bands] by the top bits of the hash: hashes, documents, bounds of parts."""
+    shift = np.uint64(64 - bits)
+    bounds = np.zeros((1 << bits) + 1, np.int64)
+    for i in range(hashes.shape[0]):
+        for band in range(hashes.shape[1]):
+            bounds[np.int64(hashes[i, band] >> shift) + 1] += 1
+    bounds = np.cumsum(bounds)
+    places = bounds.copy()
+    out = np.empty(hashes.size, np.uint64)
+    owners = np.empty(hashes.size, np.int64)
+    for i in range(hashes.shape[0]):
+        for band in range(hashes.shape[1]):
+            part = np.int64(hashes[i, band] >> shift)
+            out[places[part]] = hashes[i, band]
+            owners[places[part]] = documents[i]
+            places[part] += 1
+    return out, owners, bounds
 
 
-def unpacked(data: bytes, num_columns: int = 2) -> tuple[Ints, ...]:
-    """The inverse of `packed`, as int64."""
-    columns = np.frombuffer(data, np.int64).reshape(num_columns, -1)
-    return tuple(columns)
-
-
-def pack_bands(hashes: Words, documents: Ints, bits: int) -> list[tuple[int, bytes]]:
-    """(part, packed band rows): the part is the hash's top bits. A document counts once."""
-    _, first = np.unique(documents, return_index=True)
-    bands = hashes.shape[1]
-    flat = hashes[first].ravel()
-    owners = np.repeat(documents[first], bands)
-    return split_by_part(flat, bits, flat, owners)
-
-
-def split_by_part(
-    keys: Words, bits: int, *columns: npt.NDArray[np.generic]
-) -> list[tuple[int, bytes]]:
-    """The columns in 2^bits parts by the top bits of `keys`; empty parts are left out."""
-    if bits == 0:
-        return [(0, packed(*columns))] if len(keys) else []
-    parts = (keys >> np.uint64(64 - bits)).astype(np.int64)
-    order = np.argsort(parts, kind="stable")
-    bounds = np.searchsorted(parts[order], np.arange((1 << bits) + 1))
-    found = []
-    for part in range(1 << bits):
-        rows = order[bounds[part] : bounds[part + 1]]
-        if len(rows):
-            found.append((part, packed(*(column[rows] for column in columns))))
-    return found
+@kernel
+def in_order(hashes: Words) -> Ints:
+    """The order of the hashes. They are uniform: where each lies between the least and the greatest
+    says nearly where it goes; equal ones fall together."""
+    count = len(hashes)
+    order = np.empty(count, np.int64)
+    if count == 0:
+        return order
+    least, greatest = hashes[0], hashes[0]
+    for value in hashes:
+        least, greatest = min(least, value), max(greatest, value)
+    scale = (count - 0.5) / max(1.0, float(greatest - least)) * (1.0 - 1e-15)
+    places = np.zeros(count + 1, np.int64)
+    for value in hashes:
+        places[np.int64(float(value - least) * scale) + 1] += 1
+    for i in range(count):
+        places[i + 1] += places[i]
+    for i in range(count):
+        place = np.int64(float(hashes[i] - least) * scale)
+        order[places[place]] = i
+        places[place] += 1
+    for i in range(1, count):
+        row = order[i]
+        j = i
+        while j > 0 and hashes[order[j - 1]] > hashes[row]:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = row
+    return order
 
 
 def find(
     hashes: Words, documents: Ints, kinds: npt.NDArray[np.uint8], limits: tuple[int, int]
 ) -> Found:
     """Candidates among band rows; `limits` are bucket_documents and bucket_pairs."""
-    order = np.argsort(hashes)
-    hashes, documents, kinds = hashes[order], documents[order], kinds[order]
+    order = in_order(hashes)
+    return find_sorted(hashes[order], documents[order], kinds[order], limits)
+
+
+def find_sorted(
+    hashes: Words, documents: Ints, kinds: npt.NDArray[np.uint8], limits: tuple[int, int]
+) -> Found:
+    """`find` of rows in the order of their hashes."""
     sizes = _count(hashes, documents, kinds, *limits)
     left, right = np.empty(sizes[0], np.int64), np.empty(sizes[0], np.int64)
     star, member = np.empty(sizes[1], np.int64), np.empty(sizes[1], np.int64)
-    deferred = np.empty(sizes[2], np.int64)
-    used = _fill(hashes, documents, kinds, *limits, left, right, star, member, deferred)
+    deferred, mates = np.empty(sizes[2], np.int64), np.empty(sizes[3], np.int64)
+    used = _fill(hashes, documents, kinds, *limits, left, right, star, member, deferred, mates)
     left, right = unique_pairs(left[: used[0]], right[: used[0]])
     star, member = unique_pairs(star[: used[1]], member[: used[1]])
-    return Found(left, right, star, member, np.unique(deferred[: used[2]]))
+    return Found(
+        left, right, star, member, np.unique(deferred[: used[2]]), np.unique(mates[: used[3]])
+    )
 
 
 def unique_pairs(left: Ints, right: Ints) -> tuple[Ints, Ints]:
@@ -131,11 +155,20 @@ def _bucket(
     documents: Ints, kinds: npt.NDArray[np.uint8], start: int, end: int
 ) -> tuple[Ints, npt.NDArray[np.uint8]]:
     """A bucket's documents and kinds, each document once: as new where it is also new."""
-    if end - start == 1:
-        return documents[start:end].copy(), kinds[start:end].copy()
-    order = np.argsort(documents[start:end])
-    members = documents[start:end][order]
-    roles = kinds[start:end][order]
+    members = documents[start:end].copy()
+    roles = kinds[start:end].copy()
+    if len(members) <= 16:
+        for i in range(1, len(members)):
+            member, role = members[i], roles[i]
+            j = i
+            while j > 0 and members[j - 1] > member:
+                members[j], roles[j] = members[j - 1], roles[j - 1]
+                j -= 1
+            members[j], roles[j] = member, role
+    else:
+        order = np.argsort(documents[start:end])
+        members = members[order]
+        roles = roles[order]
     count = 0
     for i in range(len(members)):
         if count and members[count - 1] == members[i]:
@@ -145,6 +178,23 @@ def _bucket(
             roles[count] = roles[i]
             count += 1
     return members[:count], roles[:count]
+
+
+@kernel
+def _note_mates(
+    documents: Ints, members: Ints, roles: npt.NDArray[np.uint8], mates: Ints, count: int
+) -> int:
+    """Documents of a bucket that stand in it twice and are new."""
+    if len(members) == len(documents):
+        return count
+    ordered = np.sort(documents)
+    for i in range(1, len(ordered)):
+        if ordered[i] == ordered[i - 1]:
+            place = np.searchsorted(members, ordered[i])
+            if roles[place] == 0:
+                mates[count] = ordered[i]
+                count += 1
+    return count
 
 
 @kernel
@@ -167,14 +217,15 @@ def _count(
     kinds: npt.NDArray[np.uint8],
     max_documents: int,
     max_pairs: int,
-) -> tuple[int, int, int]:
-    pairs = stars = deferred = start = 0
+) -> tuple[int, int, int, int]:
+    pairs = stars = deferred = mates = start = 0
     while start < len(hashes):
         end = start + 1
         while end < len(hashes) and hashes[end] == hashes[start]:
             end += 1
         if end - start > 1:
             members, roles = _bucket(documents, kinds, start, end)
+            mates += end - start - len(members)
             num_new, num_complete, is_open, is_met = _shape(roles, max_documents, max_pairs)
             if num_new:
                 others = len(members) - num_complete - num_new
@@ -188,7 +239,7 @@ def _count(
                     stars += num_new + num_complete
                     deferred += num_complete
         start = end
-    return pairs, stars, deferred
+    return pairs, stars, deferred, mates
 
 
 @kernel
@@ -203,14 +254,16 @@ def _fill(
     star: Ints,
     member: Ints,
     deferred: Ints,
-) -> tuple[int, int, int]:
-    pairs = stars = deferrals = start = 0
+    mates: Ints,
+) -> tuple[int, int, int, int]:
+    pairs = stars = deferrals = num_mates = start = 0
     while start < len(hashes):
         end = start + 1
         while end < len(hashes) and hashes[end] == hashes[start]:
             end += 1
         if end - start > 1:
             members, roles = _bucket(documents, kinds, start, end)
+            num_mates = _note_mates(documents[start:end], members, roles, mates, num_mates)
             num_new, _, is_open, is_met = _shape(roles, max_documents, max_pairs)
             root = members[0]
             for i in range(len(members) if num_new else 0):
@@ -240,4 +293,4 @@ def _fill(
                     right[pairs] = max(members[i], members[j])
                     pairs += 1
         start = end
-    return pairs, stars, deferrals
+    return pairs, stars, deferrals, num_mates

@@ -1,20 +1,25 @@
 """Which documents does one task compare?    candidate pairs -> blocks of bounded size
 
-The connected components of the candidate pairs are blocks: each document's content is shipped once.
-A component above the bound is cut into tiles: its documents into chunks by a hash, its pairs by the
-chunks of both ends; a document is then shipped once for each tile that it has a pair in.
+The connected components of the candidate pairs are put together into blocks: each document's content
+is shipped once. A component above the bound is cut into tiles: its documents into chunks by a hash,
+its pairs by the chunks of both ends; a document is then shipped once for each tile that it has a
+pair in.
 Components serve for this alone: what is similar is decided pair by pair.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from etl.facts.kernels import kernel
 from etl.facts.minhash import mix
 from etl.near_dedup.bands import Ints, Words
+
+BLOCKS = 32  # so that there is work for many tasks
+LEAST_BYTES = 1 << 20
 
 
 class Blocks(NamedTuple):
@@ -56,7 +61,10 @@ def _roots(count: int, left: Ints, right: Ints) -> Ints:
 
 
 def blocks_of(left: Ints, right: Ints, weights: tuple[Ints, Ints] | int, limit: int) -> Blocks:
-    """Blocks of at most about `limit` bytes. `weights`: (documents, ascending; bytes), or one for all."""
+    """Blocks of at most about `limit` bytes. `weights`: (documents, ascending; bytes), or one for all.
+
+    A document that is to be shipped without a pair is a pair with itself.
+    """
     documents, labels = components(left, right)
     if isinstance(weights, int):
         sizes = np.full(len(documents), weights, np.int64)
@@ -66,18 +74,33 @@ def blocks_of(left: Ints, right: Ints, weights: tuple[Ints, Ints] | int, limit: 
     total = np.bincount(of, weights=sizes, minlength=len(roots))
     # A tile holds two chunks
     num_chunks = np.where(total > limit, np.ceil(2 * total / limit), 1).astype(np.uint64)
-    chunk = (mixed(documents.view(np.uint64)) % num_chunks[of]).astype(np.int64)
     i, j = np.searchsorted(documents, left), np.searchsorted(documents, right)
-    low, high = np.minimum(chunk[i], chunk[j]), np.maximum(chunk[i], chunk[j])
-    tile = (low << 32) | high
-    block = np.where(
-        tile == 0, labels[i], mixed(labels[i].view(np.uint64) + tile.view(np.uint64)).view(np.int64)
-    )
-    order = np.argsort(block, kind="stable")
-    placed = np.unique(
-        np.stack((np.concatenate((block, block)), np.concatenate((left, right))), axis=1), axis=0
-    )
-    return Blocks(block[order], left[order], right[order], placed[:, 0], placed[:, 1])
+    if (num_chunks == 1).all():
+        block_of = _together(total, limit)
+        pair_block, block, placed = block_of[of[i]], block_of[of], np.arange(len(documents))
+    else:
+        chunk = (mixed(documents.view(np.uint64)) % num_chunks[of]).astype(np.int64)
+        low, high = np.minimum(chunk[i], chunk[j]), np.maximum(chunk[i], chunk[j])
+        corners = np.stack((of[i], low, high), axis=1)
+        tile = np.unique(corners, axis=0, return_inverse=True)[1].ravel()
+        places = np.concatenate((i, j))
+        of_tile, needed = _once(np.tile(tile, 2), places)
+        pair_block = _together(np.bincount(of_tile, weights=sizes[needed]), limit)[tile]
+        block, placed = _once(np.tile(pair_block, 2), places)
+    order = np.argsort(pair_block, kind="stable")
+    return Blocks(pair_block[order], left[order], right[order], block, documents[placed])
+
+
+def _once(one: Ints, two: Ints) -> tuple[Ints, Ints]:
+    found = np.unique(np.stack((one, two), axis=1), axis=0)
+    return found[:, 0], found[:, 1]
+
+
+def _together(weights: npt.NDArray[Any], limit: int) -> Ints:
+    """Block of each tile: small ones together, so that there are BLOCKS of them or `limit` is reached."""
+    goal = min(limit / 2, max(LEAST_BYTES, weights.sum() / BLOCKS))
+    filled: Ints = (np.cumsum(weights) / goal).astype(np.int64)
+    return filled
 
 
 @kernel
@@ -85,26 +108,4 @@ def mixed(values: Words) -> Words:
     found = np.empty(len(values), np.uint64)
     for i in range(len(values)):
         found[i] = mix(values[i])
-    return found
-
-
-@kernel
-def find_rows(blocks: Ints, documents: Ints, of_block: Ints, of_document: Ints) -> Ints:
-    """Row of each (block, document) among rows sorted by them; -1 where there is none."""
-    found = np.empty(len(of_block), np.int64)
-    for i in range(len(of_block)):
-        low, high = 0, len(blocks)
-        while low < high:
-            middle = (low + high) // 2
-            is_before = blocks[middle] < of_block[i] or (
-                blocks[middle] == of_block[i] and documents[middle] < of_document[i]
-            )
-            if is_before:
-                low = middle + 1
-            else:
-                high = middle
-        is_there = (
-            low < len(blocks) and blocks[low] == of_block[i] and documents[low] == of_document[i]
-        )
-        found[i] = low if is_there else -1
     return found

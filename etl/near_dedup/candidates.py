@@ -1,8 +1,8 @@
 """Which pairs may be alike?    new documents, signatures, band_index -> candidate pairs, blocks to defer
 
-Spark moves band rows packed (see `etl.near_dedup.bands`): 16 bytes a band of a new document in one
-shuffle, as some thousand binaries; kernels sort and join them. The index is read once, by a join
-with the new hashes (broadcast where they are few); of it only the buckets that are met are moved.
+Spark moves band rows packed (see `etl.near_dedup.arrow`): 16 bytes a band of a new document in one
+shuffle, and as much of each that the index holds, as some thousand binaries; kernels sort and join
+them. What a part finds, and its rows for the index, are staged together.
 """
 
 from __future__ import annotations
@@ -12,33 +12,46 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from etl.facts import annotators, minhash
 from etl.near_dedup import bands
-from etl.near_dedup.arrow import chunks, joined, joined_bytes, parts_of
+from etl.near_dedup.arrow import (
+    buffers_of,
+    by_part,
+    chunks,
+    of_kind,
+    packed_batch,
+    parts_of,
+    unpacked,
+)
 from etl.near_dedup.bands import Ints
+from etl.near_dedup.blocks import mixed
 from etl.near_dedup.config import NearDedupConfig
 from etl.stage import Lake
-from etl.tables import BAND_INDEX, SIGNATURES, UNVERIFIED
+from etl.tables import BAND_INDEX, SIGNATURES
 
-SKETCH_ROWS = 8192  # sketches in an Arrow batch: 8 MB
-BAND_ROWS = 1 << 17  # of the index in an Arrow batch: 2 MB
-PART_BYTES = 32 << 20
+SKETCH_ROWS = 1024  # sketches, or rows of the index, in an Arrow batch: 64 MB at most
+PART_BYTES = 16 << 20
+INDEX_ROWS = 1 << 12  # band rows in a row of the index: 64 KB
 
-PACKED = "part int, kind int, packed binary"
-PAIRS_KIND, STARS_KIND, DEFERRED_KIND = 0, 1, 2
+PAIRS_KIND, STARS_KIND, DEFERRED_KIND, MATES_KIND = 0, 1, 2, 3
+
+BANDS = "part int, role int, band_hash binary, document binary"
+FOUND = "part int, kind int, packed binary, first_hash long, band_hash binary, document binary"
 
 
 class Candidates(NamedTuple):
-    """Candidate pairs; star edges of deferred documents; held documents that become deferred."""
+    """Candidate pairs; star edges of deferred documents; held documents that become deferred;
+    documents of several contents."""
 
     left: Ints
     right: Ints
     star: Ints
     member: Ints
     deferred: Ints
+    mates: Ints
 
 
 def part_bits(num_documents: int, config: NearDedupConfig) -> int:
@@ -47,22 +60,38 @@ def part_bits(num_documents: int, config: NearDedupConfig) -> int:
     return max(2, (num_bytes // PART_BYTES).bit_length())
 
 
-def signatures_of(lake: Lake) -> DataFrame:
-    """Documents that have shingles: the current version's signatures."""
+def signatures_of(lake: Lake, splits: dict[str, int] | None = None) -> DataFrame:
+    """Contents that have shingles, by the current version's signatures, with their `document`.
+
+    `splits`: documents of contents whose set hash belongs to another set.
+    """
     is_current = F.col("version") == annotators.SIGNATURES_VERSION
-    return lake.read(SIGNATURES).where(is_current & (F.col("num_shingles") > 0))
+    rows = lake.read(SIGNATURES).where(is_current & (F.col("num_shingles") > 0))
+    return rows.withColumn("document", _document(splits or {}))
 
 
-def band_rows(lake: Lake, new: DataFrame, bits: int, config: NearDedupConfig) -> DataFrame:
-    """blob_id, document of what is new -> packed band rows. Cost: one read of the new sketches."""
+def _document(splits: dict[str, int]) -> Column:
+    document = F.col("set_hash")
+    for blob_id, own in splits.items():
+        document = F.when(F.col("blob_id") == blob_id, F.lit(own).cast("long")).otherwise(document)
+    return document
+
+
+def find_buckets(
+    lake: Lake, sketches: DataFrame, deferred: Ints, bits: int, config: NearDedupConfig
+) -> DataFrame:
+    """document, sketch of what is new -> `FOUND`, staged: what the buckets hold, and index rows.
+
+    `deferred`: documents of the index that are. Cost: one read of the new sketches and of the
+    index; one shuffle of 16 bytes a band of the new and the held documents.
+    """
     lake.batch_rows(SKETCH_ROWS)
-    sketches = (
-        signatures_of(lake)
-        .select("blob_id", "sketch")
-        .join(new.select("blob_id", "document"), on="blob_id", how="inner")
-    )
-    rows = sketches.select("document", "sketch").mapInArrow(_Bands(config, bits), PACKED)
-    return lake.staged("bands", rows)
+    rows = sketches.select("document", "sketch").mapInArrow(_Bands(config, bits), BANDS)
+    if lake.exists(BAND_INDEX):
+        held = lake.read(BAND_INDEX).select("band_hash", "document")
+        rows = rows.unionByName(held.mapInArrow(_Held(bits), BANDS))
+    buckets = rows.repartition("part").sortWithinPartitions("part")
+    return lake.staged("buckets", buckets.mapInArrow(_Buckets(config, deferred, bits), FOUND))
 
 
 class _Bands:
@@ -71,13 +100,38 @@ class _Bands:
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            sketches = sketches_of(batch.column("sketch"))
             documents = np.array(batch.column("document"), np.int64)
-            hashes = bands.band_hashes(sketches, self.bands, self.rows)
-            yield _packed_batch(
-                (part, bands.NEW, data)
-                for part, data in bands.pack_bands(hashes, documents, self.bits)
-            )
+            hashes = bands.band_hashes(sketches_of(batch.column("sketch")), self.bands, self.rows)
+            # And a bucket of its own for each document, where its contents meet, like or unlike
+            hashes = np.column_stack((hashes, mixed(documents.view(np.uint64))))
+            yield _bands_batch(*bands.split_bands(hashes, documents, self.bits), bands.NEW)
+
+
+class _Held:
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            hashes = unpacked(buffers_of(batch.column("band_hash")), [1])[0].view(np.uint64)
+            documents = unpacked(buffers_of(batch.column("document")), [1])[0]
+            found = bands.split_bands(hashes.reshape(-1, 1), documents, self.bits)
+            yield _bands_batch(*found, bands.COMPLETE)
+
+
+def _bands_batch(hashes: bands.Words, documents: Ints, bounds: Ints, role: int) -> pa.RecordBatch:
+    """`BANDS`: a row a part."""
+    ends = (8 * bounds).astype(np.int32)
+    offsets, count = pa.py_buffer(ends), len(bounds) - 1
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(np.arange(count, dtype=np.int32)),
+            pa.array(np.full(count, role, np.int32)),
+            pa.Array.from_buffers(pa.binary(), count, [None, offsets, pa.py_buffer(hashes)]),
+            pa.Array.from_buffers(pa.binary(), count, [None, offsets, pa.py_buffer(documents)]),
+        ],
+        names=["part", "role", "band_hash", "document"],
+    )
 
 
 def sketches_of(column: pa.Array) -> bands.Sketches:
@@ -91,168 +145,141 @@ def sketches_of(column: pa.Array) -> bands.Sketches:
     return values.reshape(len(column), minhash.POSITIONS)
 
 
-def _packed_batch(rows: Iterable[tuple[int, int, bytes]]) -> pa.RecordBatch:
-    parts, kinds, data = [], [], []
-    for part, kind, value in rows:
-        parts.append(part)
-        kinds.append(kind)
-        data.append(value)
+class _Buckets:
+    def __init__(self, config: NearDedupConfig, deferred: Ints, bits: int) -> None:
+        self.limits = (config.bucket_documents, config.bucket_pairs)
+        self.deferred, self.bits = np.sort(deferred), bits
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _, rows in parts_of(batches):
+            yield from self._of_part(rows)
+
+    def _of_part(self, rows: pa.Table) -> Iterator[pa.RecordBatch]:
+        new = rows.filter(pa.array(np.asarray(rows.column("role")) == bands.NEW))
+        held = rows.filter(pa.array(np.asarray(rows.column("role")) != bands.NEW))
+        hashes, documents = _sorted(new)
+        yield _index_batch(hashes, documents)
+        kinds = np.full(len(hashes), bands.NEW, np.uint8)
+        if len(held):
+            held_hashes, held_documents = _sorted(held)
+            met = np.isin(held_hashes, hashes)
+            held_hashes, held_documents = held_hashes[met], held_documents[met]
+            is_deferred = np.isin(held_documents, self.deferred)
+            roles = np.where(is_deferred, bands.DEFERRED, bands.COMPLETE).astype(np.uint8)
+            hashes = np.concatenate((hashes, held_hashes))
+            order = np.argsort(hashes, kind="stable")  # two runs: a merge
+            hashes = hashes[order]
+            documents = np.concatenate((documents, held_documents))[order]
+            kinds = np.concatenate((kinds, roles))[order]
+        yield _found_batch(bands.find_sorted(hashes, documents, kinds, self.limits), self.bits)
+
+
+def _sorted(rows: pa.Table) -> tuple[bands.Words, Ints]:
+    hashes = unpacked(buffers_of(rows.column("band_hash")), [1])[0].view(np.uint64)
+    documents = unpacked(buffers_of(rows.column("document")), [1])[0]
+    order = bands.in_order(hashes)
+    return hashes[order], documents[order]
+
+
+def _index_batch(hashes: bands.Words, documents: Ints) -> pa.RecordBatch:
+    """`FOUND`: the rows of the index."""
+    starts = range(0, len(hashes), INDEX_ROWS)
+    cuts = [slice(start, start + INDEX_ROWS) for start in starts]
+    count = len(cuts)
     return pa.RecordBatch.from_arrays(
-        [pa.array(parts, pa.int32()), pa.array(kinds, pa.int32()), pa.array(data, pa.binary())],
-        names=["part", "kind", "packed"],
+        [
+            pa.nulls(count, pa.int32()),
+            pa.nulls(count, pa.int32()),
+            pa.nulls(count, pa.binary()),
+            pa.array([int(hashes[cut.start].view(np.int64)) for cut in cuts], pa.int64()),
+            pa.array([hashes[cut].tobytes() for cut in cuts], pa.binary()),
+            pa.array([documents[cut].tobytes() for cut in cuts], pa.binary()),
+        ],
+        names=["part", "kind", "packed", "first_hash", "band_hash", "document"],
     )
 
 
-def held_rows(lake: Lake, new_bands: DataFrame, bits: int) -> DataFrame:
-    """Packed rows of the index that share a hash with a new document.
-
-    Cost: reads the index, 16 bytes a row; shuffles what is met (and all of it only where the new
-    hashes are too many to be broadcast).
-    """
-    hashes = new_bands.mapInArrow(_hashes, "band_hash long").distinct()
-    met = lake.read(BAND_INDEX).join(hashes, on="band_hash", how="left_semi")
-    deferred = lake.read(UNVERIFIED).select("document", F.lit(True).alias("is_deferred"))
-    rows = met.join(deferred, on="document", how="left")
-    kind = F.when(F.col("is_deferred"), bands.DEFERRED).otherwise(bands.COMPLETE)
-    return rows.select("band_hash", "document", kind.alias("kind")).mapInArrow(_Pack(bits), PACKED)
-
-
-def _hashes(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        hashes, _ = joined(batch.column("packed"))
-        yield pa.RecordBatch.from_arrays([pa.array(np.unique(hashes))], names=["band_hash"])
-
-
-class _Pack:
-    def __init__(self, bits: int) -> None:
-        self.bits = bits
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            hashes = np.array(batch.column("band_hash"), np.int64).view(np.uint64)
-            documents = np.array(batch.column("document"), np.int64)
-            kinds = np.array(batch.column("kind"), np.int64)
-            yield _packed_batch(
-                (part, kind, data)
-                for kind in (bands.COMPLETE, bands.DEFERRED)
-                for part, data in bands.split_by_part(
-                    hashes[kinds == kind],
-                    self.bits,
-                    hashes[kinds == kind],
-                    documents[kinds == kind],
-                )
-            )
+def _found_batch(found: bands.Found, bits: int) -> pa.RecordBatch:
+    """`FOUND`: pairs, stars, deferrals and mates, in parts by their own hashes."""
+    rows: list[tuple[int, int, bytes]] = []
+    shift = np.uint64(64 - bits)
+    for kind, columns, keys in (
+        (PAIRS_KIND, (found.left, found.right), bands.pair_hashes(found.left, found.right)),
+        (STARS_KIND, (found.star, found.member), bands.pair_hashes(found.star, found.member)),
+        (DEFERRED_KIND, (found.deferred,), mixed(found.deferred.view(np.uint64))),
+        (MATES_KIND, (found.mates,), mixed(found.mates.view(np.uint64))),
+    ):
+        for part, places in by_part((keys >> shift).astype(np.int64)):
+            rows += [(part, kind, data) for data in chunks(*(column[places] for column in columns))]
+    batch = packed_batch(rows)
+    return pa.RecordBatch.from_arrays(
+        [
+            *batch.columns,
+            pa.nulls(len(rows), pa.int64()),
+            pa.nulls(len(rows), pa.binary()),
+            pa.nulls(len(rows), pa.binary()),
+        ],
+        names=["part", "kind", "packed", "first_hash", "band_hash", "document"],
+    )
 
 
-def index_rows(new_bands: DataFrame) -> DataFrame:
-    """BAND_INDEX rows of what is new, sorted by hash. Cost: one shuffle of packed rows."""
-    sorted_parts = new_bands.repartition("part").sortWithinPartitions("part")
-    return sorted_parts.mapInArrow(_index_rows, "band_hash long, document long")
+def index_rows(found: DataFrame) -> DataFrame:
+    """BAND_INDEX rows of what is new, sorted by hash in each."""
+    return found.where("band_hash IS NOT NULL").select("first_hash", "band_hash", "document")
 
 
-def _index_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for _, rows in parts_of(batches, "part"):
-        hashes, documents = joined(rows.column("packed"))
-        order = np.lexsort((documents, hashes))
-        hashes, documents = hashes[order], documents[order]
-        fresh = np.ones(len(hashes), np.bool_)
-        fresh[1:] = (hashes[1:] != hashes[:-1]) | (documents[1:] != documents[:-1])
-        hashes, documents = hashes[fresh], documents[fresh]
-        for start in range(0, len(hashes), BAND_ROWS):
-            stop = start + BAND_ROWS
-            yield pa.RecordBatch.from_arrays(
-                [pa.array(hashes[start:stop]), pa.array(documents[start:stop])],
-                names=["band_hash", "document"],
-            )
-
-
-def find_candidates(lake: Lake, rows: DataFrame, bits: int, config: NearDedupConfig) -> DataFrame:
-    """Packed band rows -> packed candidate pairs (each once), star edges and deferrals, staged.
-
-    Cost: two shuffles of packed rows: the bands, and 16 bytes for each pair of a bucket.
-    """
-    buckets = rows.repartition("part").sortWithinPartitions("part")
-    found = buckets.mapInArrow(_Buckets(config, bits), PACKED)
-    unique = found.repartition("part").sortWithinPartitions("part", "kind")
-    return lake.staged("candidates", unique.mapInArrow(_unique, PACKED))
-
-
-class _Buckets:
-    def __init__(self, config: NearDedupConfig, bits: int) -> None:
-        self.limits = (config.bucket_documents, config.bucket_pairs)
-        self.bits = bits
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for _, rows in parts_of(batches, "part"):
-            yield _packed_batch(self._of_part(rows))
-
-    def _of_part(self, rows: pa.Table) -> Iterator[tuple[int, int, bytes]]:
-        kinds = np.asarray(rows.column("kind"))
-        hashes, documents, roles = [], [], []
-        for kind in (bands.NEW, bands.COMPLETE, bands.DEFERRED):
-            of_kind = joined(rows.filter(pa.array(kinds == kind)).column("packed"))
-            hashes.append(of_kind[0].view(np.uint64))
-            documents.append(of_kind[1])
-            roles.append(np.full(len(of_kind[0]), kind, np.uint8))
-        found = bands.find(
-            np.concatenate(hashes), np.concatenate(documents), np.concatenate(roles), self.limits
-        )
-        keys = bands.pair_hashes(found.left, found.right)
-        for part, data in bands.split_by_part(keys, self.bits, found.left, found.right):
-            yield part, PAIRS_KIND, data
-        for kind, columns in (
-            (STARS_KIND, (found.star, found.member)),
-            (DEFERRED_KIND, (found.deferred,)),
-        ):
-            for data in chunks(*columns):
-                yield 0, kind, data
-
-
-def _unique(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for part, rows in parts_of(batches, "part"):
-        kinds = np.asarray(rows.column("kind"))
-        pairs, stars, deferred = (
-            rows.filter(pa.array(kinds == kind)).column("packed")
-            for kind in (PAIRS_KIND, STARS_KIND, DEFERRED_KIND)
-        )
-        found = [
-            (part, kind, data)
-            for kind, column in ((PAIRS_KIND, pairs), (STARS_KIND, stars))
-            for data in chunks(*bands.unique_pairs(*joined(column)))
-        ]
-        found += [(part, DEFERRED_KIND, data) for data in chunks(np.unique(joined(deferred, 1)[0]))]
-        yield _packed_batch(found)
-
-
-def slices(found: DataFrame, max_pairs: int) -> Iterator[Candidates]:
+def slices(lake: Lake, found: DataFrame, max_pairs: int) -> Iterator[Candidates]:
     """To the driver, at most about `max_pairs` pairs at a time, 16 bytes each.
 
-    The first slice holds all star edges and deferrals too. Nothing depends on how pairs are cut.
+    The first slice holds all that is no pair too. Nothing depends on how pairs are cut. Cost: one
+    shuffle of 16 bytes for each pair of a bucket.
     """
-    sizes = found.where(F.col("kind") == PAIRS_KIND).groupBy("part")
-    parts = sizes.agg(F.sum(F.octet_length("packed")).alias("bytes")).orderBy("part").collect()
+    found = found.where("kind IS NOT NULL").select("part", "kind", "packed")
+    is_pair = F.col("kind") == PAIRS_KIND
+    sizes = found.where(is_pair).groupBy("part").agg(F.sum(F.octet_length("packed")).alias("bytes"))
     groups: list[list[int]] = [[]]
     held = 0
-    for row in parts:
+    for row in sorted(sizes.collect()):
         if groups[-1] and held + row["bytes"] > 16 * max_pairs:
             groups.append([])
             held = 0
         groups[-1].append(row["part"])
         held += row["bytes"]
     for number, group in enumerate(groups):
-        is_pair = F.col("kind") == PAIRS_KIND
-        wanted = is_pair & F.col("part").isin(group)
-        yield _collected(found.where(wanted | ~is_pair if number == 0 else wanted))
+        wanted = found
+        if len(groups) > 1:
+            in_group = is_pair & F.col("part").isin(group)
+            wanted = found.where(in_group | ~is_pair if number == 0 else in_group)
+        yield _collected(lake, wanted)
 
 
-def _collected(found: DataFrame) -> Candidates:
-    rows = found.select("kind", "packed").collect()
-    of = {
-        kind: [row["packed"] for row in rows if row["kind"] == kind]
-        for kind in (PAIRS_KIND, STARS_KIND, DEFERRED_KIND)
-    }
-    return Candidates(
-        *joined_bytes(of[PAIRS_KIND]),
-        *joined_bytes(of[STARS_KIND]),
-        *(np.unique(column) for column in joined_bytes(of[DEFERRED_KIND], 1)),
-    )
+def _collected(lake: Lake, found: DataFrame) -> Candidates:
+    by_hash = found.repartition("part").sortWithinPartitions("part")
+    rows = by_hash.mapInArrow(_unique, "kind int, packed binary").collect()
+    columns: list[Ints] = []
+    for kind, widths in (
+        (PAIRS_KIND, [1, 1]),
+        (STARS_KIND, [1, 1]),
+        (DEFERRED_KIND, [1]),
+        (MATES_KIND, [1]),
+    ):
+        columns += unpacked([row["packed"] for row in rows if row["kind"] == kind], widths)
+    return Candidates(*columns)
+
+
+def _unique(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for _, rows in parts_of(batches):
+        found: list[tuple[int, bytes]] = []
+        for kind in (PAIRS_KIND, STARS_KIND):
+            pairs = bands.unique_pairs(*unpacked(of_kind(rows, kind), [1, 1]))
+            found += [(kind, data) for data in chunks(*pairs)]
+        for kind in (DEFERRED_KIND, MATES_KIND):
+            documents = np.unique(unpacked(of_kind(rows, kind), [1])[0])
+            found += [(kind, data) for data in chunks(documents)]
+        yield pa.RecordBatch.from_arrays(
+            [
+                pa.array([kind for kind, _ in found], pa.int32()),
+                pa.array([data for _, data in found], pa.binary()),
+            ],
+            names=["kind", "packed"],
+        )

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from etl.facts.kernels import Bytes, Mask, Offsets, character_classes, kernel, string_views
-from etl.facts.minhash import insert_shingles
+from etl.facts.minhash import insert_shingles, mix
 from etl.near_dedup.bands import Ints, Sketches, Words
 
 _EDGES = 4096 + 8  # what `insert_shingles` needs
@@ -91,6 +91,37 @@ def _sort_into(table: Words, slots: int, count: int, out: Words) -> None:
             out[j] = out[j - 1]
             j -= 1
         out[j] = value
+
+
+@kernel
+def taken(values: Words, offsets: Ints, rows: Ints) -> Words:
+    """The sets of these rows, one after the other."""
+    total = 0
+    for row in rows:
+        total += offsets[row + 1] - offsets[row]
+    found = np.empty(total, np.uint64)
+    place = 0
+    for row in rows:
+        size = offsets[row + 1] - offsets[row]
+        found[place : place + size] = values[offsets[row] : offsets[row + 1]]
+        place += size
+    return found
+
+
+@kernel
+def digests(values: Words, offsets: Ints, rows: Ints, due: Mask) -> Ints:
+    """128 bits of hash of the sets of these rows; 0 where not due."""
+    found = np.zeros((len(rows), 2), np.int64)
+    for i in range(len(rows)):
+        if not due[i]:
+            continue
+        one, two = np.uint64(1), np.uint64(2)
+        for value in values[offsets[rows[i]] : offsets[rows[i] + 1]]:
+            one = mix(one ^ value)
+            two = mix(two + value) * np.uint64(0x9E3779B97F4A7C15)
+        found[i, 0] = np.int64(one)
+        found[i, 1] = np.int64(two)
+    return found
 
 
 @kernel

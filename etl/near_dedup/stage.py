@@ -28,70 +28,83 @@ from etl.near_dedup.blocks import components
 from etl.near_dedup.candidates import Candidates, signatures_of
 from etl.near_dedup.config import NearDedupConfig
 from etl.near_dedup.transfer import collect_columns, local_columns
-from etl.near_dedup.verify import MATE, Survivors, prune, verify
+from etl.near_dedup.verify import prune, verify
 from etl.stage import Counts, Lake, Stage
 from etl.tables import BAND_INDEX, BLOBS, DOCUMENTS, PAIRS, SIGNATURES, UNVERIFIED
-
-MATES_BLOCK = 256  # contents of one document that are compared with it in one block
 
 
 def near_dedup(lake: Lake, config: NearDedupConfig) -> Counts:
     """Brings the four tables up to date.
 
-    Cost of a new document: its sketch read once, its band rows (16 bytes a band) shuffled twice,
-    the index read once for all. Of a document in a candidate pair: its sketch again; of one whose
-    pair passes the bounds: its content, shipped as 8 bytes a shingle.
+    Cost of a new document: its sketch read once, its band rows (16 bytes a band) shuffled once and
+    the index with them. Of a document in a candidate pair: its sketch again; of one whose pair
+    passes the bounds: its content, shipped as 8 bytes a shingle.
     """
-    _start_over(lake, config)
     for similarity, probability in config.curve():
         lake.progress("near_dedup: similarity %.2f is compared in %.5f", similarity, probability)
-    changed = lake.staged("changed", _changed(lake))
-    sizes = {row["change"]: row["count"] for row in changed.groupBy("change").count().collect()}
-    num_new = sizes.get("new", 0)
-    new = changed.where("change = 'new'")
-    if sizes.get("gone"):
-        again = _take_out(lake, changed.where("change = 'gone'"))
-        num_new += again.count()
-        new = new.unionByName(again)
-    counts = {"contents_new": sizes.get("new", 0), "contents_gone": sizes.get("gone", 0)}
+    is_fresh = _starts_over(lake, config)
+    splits = {} if is_fresh else splits_of(lake)
+    counts = {"contents_new": 0, "contents_gone": 0}
+    new: DataFrame | None = None  # blob_id of what comes in; None: all
+    if is_fresh:
+        num_new = counts["contents_new"] = signatures_of(lake).count()
+    else:
+        changed = lake.staged("changed", _changed(lake))
+        sizes = {row["change"]: row["count"] for row in changed.groupBy("change").count().collect()}
+        counts = {f"contents_{change}": sizes.get(change, 0) for change in ("new", "gone")}
+        num_new = counts["contents_new"]
+        new = changed.where("change = 'new'").select("blob_id")
+        if sizes.get("gone"):
+            again = _take_out(lake, changed.where("change = 'gone'").select("blob_id", "document"))
+            num_new += again.count()
+            new = new.unionByName(again.select("blob_id"))
     if num_new:
-        counts.update(_add(lake, new.drop("change"), num_new, config))
+        counts |= _add(lake, new, num_new, splits, config)
     elif not lake.exists(DOCUMENTS):  # no text has a shingle: `decide` must see that this has run
         lake.overwrite(DOCUMENTS, lake.local_rows([], DOCUMENTS.schema))
     return counts
 
 
-def _start_over(lake: Lake, config: NearDedupConfig) -> None:
-    """Where the tables were built otherwise they are emptied: everything is new."""
+def _starts_over(lake: Lake, config: NearDedupConfig) -> bool:
+    """Whether nothing is held. Where the tables were built otherwise they are emptied."""
+    if not lake.exists(DOCUMENTS):
+        return True
     stored = lake.read(DOCUMENTS).select("scheme").distinct().limit(2).collect()
-    if [row["scheme"] for row in stored] not in ([], [config.scheme]):
-        lake.progress("near_dedup: %s: another configuration: starts over", config.scheme)
-        for table in (DOCUMENTS, PAIRS, UNVERIFIED, BAND_INDEX):
-            lake.overwrite(table, lake.local_rows([], table.schema))
+    schemes = [row["scheme"] for row in stored]
+    if schemes in ([], [config.scheme]):
+        return not schemes
+    lake.progress("near_dedup: %s: another configuration: starts over", config.scheme)
+    for table in (DOCUMENTS, PAIRS, UNVERIFIED, BAND_INDEX):
+        lake.overwrite(table, lake.local_rows([], table.schema))
+    return True
+
+
+def splits_of(lake: Lake) -> dict[str, int]:
+    """Documents of contents whose set hash is another set's: a collision of 64 bits, none or few."""
+    rows = lake.read(DOCUMENTS).where("is_split").select("blob_id", "document").collect()
+    return {row["blob_id"]: row["document"] for row in rows}
 
 
 def _changed(lake: Lake) -> DataFrame:
-    """blob_id, document, is_split, change: new or gone. Cost: one shuffle of ids, about 80 bytes each."""
-    held = lake.read(DOCUMENTS).select("blob_id", "document", "is_split")
+    """blob_id, document, change: new or gone. Cost: one shuffle of ids, about 80 bytes each."""
+    held = lake.read(DOCUMENTS).select("blob_id", "document")
     current = signatures_of(lake).select("blob_id", "set_hash")
     both = held.join(current, on="blob_id", how="full")
     is_new, is_gone = F.col("document").isNull(), F.col("set_hash").isNull()
+    change = F.when(is_new, "new").when(is_gone, "gone")
     return (
-        both.withColumn("change", F.when(is_new, "new").when(is_gone, "gone"))
+        both.withColumn("change", change)
         .where("change IS NOT NULL")
-        .withColumn("document", F.coalesce("document", "set_hash"))
-        .withColumn("is_split", F.coalesce("is_split", F.lit(False)))
-        .select("blob_id", "document", "is_split", "change")
+        .select("blob_id", "document", "change")
     )
 
 
 def _take_out(lake: Lake, gone: DataFrame) -> DataFrame:
     """Deletes the documents that lost a content; what is left of them is to come in again."""
     lost = gone.select("document").distinct()
-    held = lake.read(DOCUMENTS).select("blob_id", "document", "is_split")
+    held = lake.read(DOCUMENTS).select("blob_id", "document")
     out = lake.staged("out", held.join(lost, on="document", how="left_semi"))
-    again = out.join(gone.select("blob_id"), on="blob_id", how="left_anti")
-    again = lake.staged("again", again.withColumn("change", F.lit("again")))
+    again = lake.staged("again", out.join(gone.select("blob_id"), on="blob_id", how="left_anti"))
     pairs = lake.read(PAIRS).select("blob_a", "blob_b", "document_a", "document_b")
     ends = [
         pairs.join(lost.withColumnRenamed("document", end), on=end, how="left_semi")
@@ -107,150 +120,139 @@ def _take_out(lake: Lake, gone: DataFrame) -> DataFrame:
 
 
 class _Blocked(NamedTuple):
-    """Deferred documents with their block's label; empty and unchanged if nothing is deferred."""
+    """Deferred documents with their block's label."""
 
     document: Ints
     block: Ints
-    is_changed: bool
 
 
-def _add(lake: Lake, new: DataFrame, num_new: int, config: NearDedupConfig) -> Counts:
-    """`new`: blob_id, document, is_split, staged."""
-    bits = candidates.part_bits(num_new, config)
-    bands = candidates.band_rows(lake, new, bits, config)
-    rows = bands
-    if lake.exists(BAND_INDEX):
-        lake.batch_rows(candidates.BAND_ROWS)
-        rows = bands.unionByName(candidates.held_rows(lake, bands, bits))
-    found = candidates.find_candidates(lake, rows, bits, config)
-    members = new.select("blob_id", "document", F.lit(True).alias("is_new")).unionByName(
-        lake.read(DOCUMENTS).select("blob_id", "document", F.lit(False).alias("is_new"))
-    )
-    mates = _mates(lake, new, members)
-    counts = {"candidate_pairs": 0, "pairs_compared": 0, "pairs_verified": 0}
-    split_ids: list[str] = []  # after a collision of 64 bits: none, or few
-    deferred = _Blocked(*(np.empty(0, np.int64),) * 2, False)
-    for number, some in enumerate(candidates.slices(found, config.driver_pairs)):
-        if number == 0:
-            deferred = _blocked(lake, some)
-        left, right = _not_in_one_block(some, deferred)
-        owners = _owners(lake, members, left, right)
-        passed = _empty() if len(left) == 0 else prune(lake, left, right, owners, config)
-        verified = verify(lake, passed, owners, mates if number == 0 else None, config)
-        split = verified.where("similarity IS NULL").select("blob_b").collect()
-        split_ids += [row["blob_b"] for row in split]
-        counts["candidate_pairs"] += len(left)
-        counts["pairs_compared"] += len(passed.left)
-        counts["pairs_verified"] += store_pairs(lake, verified.where("similarity IS NOT NULL"))
-    counts["documents_unverified"] = len(deferred.document)
-    if deferred.is_changed:
-        rows = local_columns(lake, "document long, block long", deferred.document, deferred.block)
-        lake.overwrite(UNVERIFIED, rows)
-    lake.batch_rows(candidates.SKETCH_ROWS)
-    lake.append(BAND_INDEX, candidates.index_rows(bands))
-    is_split = F.col("blob_id").isin(split_ids)
-    done = new.where(~is_split) if split_ids else new
-    lake.append(DOCUMENTS, done.withColumn("scheme", F.lit(config.scheme)))
-    if split_ids:
-        own = F.xxhash64("document", "blob_id")
-        apart = new.where(is_split).select(
-            "blob_id", own.alias("document"), F.lit(True).alias("is_split")
-        )
-        _add(lake, lake.staged("split", apart), len(split_ids), config)
+def _add(
+    lake: Lake, new: DataFrame | None, num_new: int, splits: dict[str, int], config: NearDedupConfig
+) -> Counts:
+    """Takes in the contents `new` (None: all there are), and writes `documents` last."""
+    counts = {
+        "candidate_pairs": 0,
+        "pairs_compared": 0,
+        "pairs_verified": 0,
+        "content_bytes_read": 0,
+    }
+    due, num_due, known = new, num_new, dict(splits)
+    while num_due:  # again for contents whose hash turns out to be another set's
+        apart = _meet(lake, due, num_due, known, counts, config)
+        known |= {blob_id: _own_key(blob_id) for blob_id in apart}
+        due = lake.local_rows([(blob_id,) for blob_id in apart], "blob_id string")
+        num_due = len(apart)
+    rows = signatures_of(lake, known).select("blob_id", "document")
+    if new is not None:
+        rows = rows.join(new, on="blob_id", how="left_semi")
+    is_split = F.col("blob_id").isin(list(known)) if known else F.lit(False)
+    rows = rows.withColumns({"is_split": is_split, "scheme": F.lit(config.scheme)})
+    lake.append(DOCUMENTS, rows)
     return counts
 
 
-def _empty() -> Survivors:
-    none = np.empty(0, np.int64)
-    return Survivors(none, none, none, none)
+def _own_key(blob_id: str) -> int:
+    """A document's key that no set hash decides: the first 8 bytes of its content's id."""
+    return int.from_bytes(bytes.fromhex(blob_id[:16]), "big", signed=True)
 
 
-def _blocked(lake: Lake, found: Candidates) -> _Blocked:
+def _meet(
+    lake: Lake,
+    new: DataFrame | None,
+    num_new: int,
+    splits: dict[str, int],
+    counts: Counts,
+    config: NearDedupConfig,
+) -> list[str]:
+    """Compares the new contents with each other and with what is held; adds to `counts`.
+
+    Returns contents that have the hash of another set than their own.
+    """
+    signatures = signatures_of(lake, splits)
+    if new is None:
+        sketches = signatures = signatures.withColumn("is_new", F.lit(True))
+    else:
+        sketches = signatures.join(new, on="blob_id", how="left_semi")
+        fresh = new.select("blob_id", F.lit(True).alias("is_new"))
+        signatures = signatures.join(fresh, on="blob_id", how="left").withColumn(
+            "is_new", F.coalesce("is_new", F.lit(False))
+        )
+    held = _Blocked(np.empty(0, np.int64), np.empty(0, np.int64))
+    if lake.exists(UNVERIFIED):
+        held = _Blocked(*collect_columns(lake, lake.read(UNVERIFIED).select("document", "block")))
+    bits = candidates.part_bits(num_new, config)
+    found = candidates.find_buckets(lake, sketches, held.document, bits, config)
+    apart: list[str] = []
+    deferred = held
+    for number, some in enumerate(candidates.slices(lake, found, config.driver_pairs)):
+        if number == 0:
+            deferred = _blocked(held, some)
+        left, right = _not_in_one_block(some, deferred)
+        counts["candidate_pairs"] += len(left)
+        if not len(left) and not len(some.mates):
+            continue
+        passed = prune(lake, signatures, left, right, some.mates, config)
+        counts["pairs_compared"] += len(passed.left)
+        if not len(passed.document):
+            continue
+        apart += store_pairs(lake, verify(lake, passed, config), counts)
+    counts["documents_unverified"] = len(deferred.document)
+    if deferred is not held:
+        lake.overwrite(UNVERIFIED, local_columns(lake, "document long, block long", *deferred))
+    lake.append(BAND_INDEX, candidates.index_rows(found))
+    return apart
+
+
+def _blocked(held: _Blocked, found: Candidates) -> _Blocked:
     """Blocks of deferred documents: those there were, joined by the buckets that overflow now."""
-    held = lake.read(UNVERIFIED).select("document", "block")
-    document, block = collect_columns(lake, held)
     if len(found.star) == 0 and len(found.deferred) == 0:
-        return _Blocked(document, block, False)
-    left = np.concatenate((found.star, document, found.deferred))
-    right = np.concatenate((found.member, block, found.deferred))
+        return held
+    left = np.concatenate((found.star, held.document, found.deferred))
+    right = np.concatenate((found.member, held.block, found.deferred))
     documents, labels = components(left, right)
-    wanted = np.unique(np.concatenate((found.star, found.member, found.deferred, document)))
-    return _Blocked(wanted, labels[np.searchsorted(documents, wanted)], True)
+    wanted = np.unique(np.concatenate((found.star, found.member, found.deferred, held.document)))
+    return _Blocked(wanted, labels[np.searchsorted(documents, wanted)])
 
 
 def _not_in_one_block(found: Candidates, deferred: _Blocked) -> tuple[Ints, Ints]:
     """Candidate pairs but for those of two deferred documents of one block."""
     if len(deferred.document) == 0:
         return found.left, found.right
+    order = np.argsort(deferred.document)
+    known, block = deferred.document[order], deferred.block[order]
     labels = []
     for documents in (found.left, found.right):
-        places = np.searchsorted(deferred.document, documents).clip(max=len(deferred.document) - 1)
-        is_deferred = deferred.document[places] == documents
-        labels.append((is_deferred, deferred.block[places]))
+        places = np.searchsorted(known, documents).clip(max=len(known) - 1)
+        labels.append((known[places] == documents, block[places]))
     is_one = labels[0][0] & labels[1][0] & (labels[0][1] == labels[1][1])
     return found.left[~is_one], found.right[~is_one]
 
 
-def _owners(lake: Lake, members: DataFrame, left: Ints, right: Ints) -> DataFrame:
-    """document -> the blob that stands for it, one that was there before if there is one."""
-    wanted = np.unique(np.concatenate((left, right)))
-    documents = local_columns(lake, "document long", wanted)
-    return lake.staged(
-        "owners",
-        members.join(documents, on="document", how="left_semi")
-        .groupBy("document")
-        .agg(F.min(F.struct("is_new", "blob_id"))["blob_id"].alias("blob_id")),
-    )
+def store_pairs(lake: Lake, verified: DataFrame, counts: Counts) -> list[str]:
+    """Appends the pairs that are not there yet, and adds up what was done in `counts`.
 
-
-def _mates(lake: Lake, new: DataFrame, members: DataFrame) -> DataFrame | None:
-    """New contents that share their document with others, and the one each is compared with.
-
-    blob_id, block, kind, document. Cost: reads the 8-byte keys of all contents; ships the new ones.
+    Returns contents that are not like the one of their document. Cost: one shuffle of 24 bytes a
+    pair.
     """
-    sizes = (
-        members.join(new.select("document").distinct(), on="document", how="left_semi")
-        .groupBy("document")
-        .agg(
-            F.min(F.struct("is_new", "blob_id"))["blob_id"].alias("owner"),
-            F.count("*").alias("num_contents"),
-        )
-        .where("num_contents > 1")
-    )
-    sizes = lake.staged("mates", sizes)
-    if sizes.isEmpty():
-        return None
-    num_blocks = F.ceil(F.col("num_contents") / MATES_BLOCK).cast("int")
-    number = F.pmod(F.xxhash64("blob_id"), num_blocks)
-    mates = (
-        new.join(sizes, on="document", how="inner")
-        .where("blob_id != owner")
-        .select("blob_id", number.cast("int").alias("number"), "document", "owner")
-    )
-    block = F.xxhash64("document", "number")
-    return mates.select(
-        "blob_id", block.alias("block"), F.lit(MATE).alias("kind"), "document"
-    ).unionByName(
-        mates.select(
-            F.col("owner").alias("blob_id"),
-            block.alias("block"),
-            F.lit(0).alias("kind"),
-            "document",
-        ).distinct()
-    )
-
-
-def store_pairs(lake: Lake, verified: DataFrame) -> int:
-    """Appends the pairs that are not there yet; how many. Cost: one shuffle of 24 bytes a pair."""
-    verified = verified.select(*PAIRS.columns)
+    pairs = verified.where("similarity IS NOT NULL").select(*PAIRS.columns)
     if lake.exists(PAIRS):
         held = _keyed(lake.read(PAIRS)).select("low", "high", "mate")
-        fresh = _keyed(verified).join(held, on=["low", "high", "mate"], how="left_anti")
-        verified = lake.staged("pairs", fresh.select(*PAIRS.columns))
-    num_pairs = verified.count()
+        fresh = _keyed(pairs).join(held, on=["low", "high", "mate"], how="left_anti")
+        pairs = lake.staged("pairs", fresh.select(*PAIRS.columns))
+        num_pairs = pairs.count()
+    is_unlike = "similarity IS NULL AND blob_a IS NOT NULL AND blob_b IS NOT NULL"
+    (done,) = verified.selectExpr(
+        "count(similarity) AS num_pairs",
+        "coalesce(sum(content_bytes), 0) AS content_bytes",
+        f"collect_list(IF({is_unlike}, blob_b, NULL)) AS unlike",  # collisions of 64 bits: few
+    ).collect()
+    if not lake.exists(PAIRS):
+        num_pairs = done["num_pairs"]
     if num_pairs:
-        lake.append(PAIRS, verified.sort("document_a", "document_b"))
-    return num_pairs
+        lake.append(PAIRS, pairs.sortWithinPartitions("document_a", "document_b"))
+    counts["pairs_verified"] = counts.get("pairs_verified", 0) + num_pairs
+    counts["content_bytes_read"] = counts.get("content_bytes_read", 0) + done["content_bytes"]
+    return sorted(done["unlike"])
 
 
 def _keyed(pairs: DataFrame) -> DataFrame:

@@ -59,15 +59,16 @@ def decide(lake: Lake, config: DecideConfig) -> Counts:
 
     Pairs that the election misses are verified and added to `pairs`: only then content is read.
     """
-    decided = _decided(lake, config, stores=True)
+    decided, read = _decided(lake, config, stores=True)
     lake.overwrite(DUPLICATES, election.duplicates_of(lake, decided))
     lake.overwrite(DECISIONS, election.decisions_of(lake, decided))
-    return counts(lake.read(DECISIONS))
+    return counts(lake.read(DECISIONS)) | read
 
 
 def preview(lake: Lake, config: DecideConfig) -> Mapping[str, object]:
     """The counts that these rules would give; nothing is written."""
-    return counts(election.decisions_of(lake, _decided(lake, config, stores=False)))
+    decided, read = _decided(lake, config, stores=False)
+    return counts(election.decisions_of(lake, decided)) | read
 
 
 def counts(decisions: DataFrame) -> Counts:
@@ -78,8 +79,9 @@ def counts(decisions: DataFrame) -> Counts:
     return {"in": kept + sum(dropped.values()), "kept": kept, **dict(sorted(dropped.items()))}
 
 
-def _decided(lake: Lake, config: DecideConfig, stores: bool) -> DataFrame:
-    """Rows of `decisions` and `duplicates`, packed and staged."""
+def _decided(lake: Lake, config: DecideConfig, stores: bool) -> tuple[DataFrame, Counts]:
+    """Rows of `decisions` and `duplicates`, packed and staged; and the content bytes read, if any."""
+    read: Counts = {}
     compared_by = _compared_by(lake, config)  # a wrong threshold is found before the work
     rule = config.rules.near_duplicate
     known = election.known(lake, rule.threshold) if compared_by else election.NOTHING
@@ -89,8 +91,10 @@ def _decided(lake: Lake, config: DecideConfig, stores: bool) -> DataFrame:
     linked = election.NONE_LINKED
     if compared_by is not None and len(known.documents):
         nodes = election.nodes_of(grouped)
-        linked = election.elect_documents(lake, known, nodes, rule.threshold, compared_by, stores)
-    return election.outcomes(lake, grouped, linked, _copies(config), parts)
+        linked = election.elect_documents(
+            lake, known, nodes, rule.threshold, compared_by, read, stores
+        )
+    return election.outcomes(lake, grouped, linked, _copies(config), parts), read
 
 
 def _judged(lake: Lake, config: DecideConfig, has_documents: bool) -> DataFrame:

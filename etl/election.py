@@ -46,7 +46,7 @@ from etl.near_dedup.demand import Unverified, compare_demanded
 from etl.near_dedup.elect import Edges, Elected, elect
 from etl.near_dedup.stage import splits_of, store_pairs
 from etl.near_dedup.transfer import collect_columns, local_columns
-from etl.stage import Lake
+from etl.stage import Counts, Lake
 from etl.tables import DECISIONS, DUPLICATES, PAIRS, UNVERIFIED
 
 PART_FILES = 1 << 17  # files of a part: about 64 MB
@@ -221,12 +221,18 @@ def _big_endian(words: Ints) -> list[npt.NDArray[Any]]:
 
 
 def elect_documents(
-    lake: Lake, found: Known, nodes: Nodes, threshold: float, config: NearDedupConfig, stores: bool
+    lake: Lake,
+    found: Known,
+    nodes: Nodes,
+    threshold: float,
+    config: NearDedupConfig,
+    counts: Counts,
+    stores: bool,
 ) -> Linked:
     """Rounds of election and verification until no kept document is unverified.
 
     Pairs that are missing are verified and, if `stores`, kept in `pairs`: for them alone content
-    is read.
+    is read, which `counts` then tells.
     """
     edges, waiting, blocks = found
     waits = np.isin(waiting, nodes.document)
@@ -252,6 +258,8 @@ def elect_documents(
         edges = Edges(*(np.concatenate(columns) for columns in zip(edges, more, strict=True)))
         is_left = ~np.isin(waiting, complete)
         waiting, blocks = waiting[is_left], blocks[is_left]
+        num_bytes = compared.agg(F.sum("content_bytes").alias("read")).collect()[0]["read"]
+        counts["content_bytes_read"] = counts.get("content_bytes_read", 0) + num_bytes
         if stores:
             store_pairs(lake, pairs, {})
             rows = local_columns(lake, "document long, block long", waiting, blocks)

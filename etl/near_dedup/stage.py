@@ -139,7 +139,7 @@ def _add(
     due, num_due, known = new, num_new, dict(splits)
     while num_due:  # again for contents whose hash turns out to be another set's
         apart = _meet(lake, due, num_due, known, counts, config)
-        known |= {blob_id: _own_key(blob_id) for blob_id in apart}
+        known |= _own_keys(lake, apart)
         due = lake.local_rows([(blob_id,) for blob_id in apart], "blob_id string")
         num_due = len(apart)
     rows = signatures_of(lake, known).select("blob_id", "document")
@@ -151,9 +151,13 @@ def _add(
     return counts
 
 
-def _own_key(blob_id: str) -> int:
-    """A document's key that no set hash decides: the first 8 bytes of its content's id."""
-    return int.from_bytes(bytes.fromhex(blob_id[:16]), "big", signed=True)
+def _own_keys(lake: Lake, apart: list[str]) -> dict[str, int]:
+    """Documents that no set hash decides: of each text one, as files of a text have one outcome."""
+    if not apart:
+        return {}
+    own = lake.read(BLOBS).where(F.col("blob_id").isin(apart))
+    rows = own.select("blob_id", F.xxhash64("text_id").alias("document")).collect()
+    return {row["blob_id"]: row["document"] for row in rows}
 
 
 def _meet(

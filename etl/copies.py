@@ -165,6 +165,12 @@ def outcomes(
     return decisions, _once(duplicates)
 
 
+def counted(decisions: pa.Table) -> pa.Table:
+    """reason (null: kept), files."""
+    found = decisions.select(["reason"]).group_by("reason").aggregate([([], "count_all")])
+    return found.rename_columns(["reason", "files"])
+
+
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     if isinstance(column, pa.ChunkedArray):
         return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

@@ -62,20 +62,20 @@ def decide(lake: Lake, config: DecideConfig) -> Counts:
     decided, read = _decided(lake, config, stores=True)
     lake.overwrite(DUPLICATES, election.duplicates_of(lake, decided))
     lake.overwrite(DECISIONS, election.decisions_of(lake, decided))
-    return counts(lake.read(DECISIONS)) | read
+    return counts(decided) | read
 
 
 def preview(lake: Lake, config: DecideConfig) -> Mapping[str, object]:
     """The counts that these rules would give; nothing is written."""
     decided, read = _decided(lake, config, stores=False)
-    return counts(election.decisions_of(lake, decided)) | read
+    return counts(decided) | read
 
 
-def counts(decisions: DataFrame) -> Counts:
+def counts(decided: DataFrame) -> Counts:
     """Files in, kept and dropped by reason: in = kept + the sum of dropped."""
-    by_reason = decisions.groupBy("kept", "reason").count().collect()
-    kept = sum(row["count"] for row in by_reason if row["kept"])
-    dropped = {f"dropped_{row['reason']}": row["count"] for row in by_reason if not row["kept"]}
+    by_reason = election.counts_of(decided)
+    kept = by_reason.pop(None, 0)
+    dropped = {f"dropped_{reason}": count for reason, count in by_reason.items()}
     return {"in": kept + sum(dropped.values()), "kept": kept, **dict(sorted(dropped.items()))}
 
 

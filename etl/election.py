@@ -55,7 +55,7 @@ FILE_ROWS = 8192  # files in an Arrow batch: 4 MB
 STREAM_ROWS = 16  # packed files in an Arrow batch
 PART_BYTES = 64 << 20  # of files that are split into parts at a time
 
-FILES_KIND, INVOLVED, TWINS, LINKED, DECIDED, CLUSTERED = range(6)  # kinds of packed rows
+FILES_KIND, INVOLVED, TWINS, LINKED, DECIDED, CLUSTERED, COUNTED = range(7)  # kinds of packed rows
 
 GROUPED = "part int, files binary, nodes binary"
 NODE_WIDTHS = [
@@ -387,6 +387,7 @@ class _Outcomes:
                 for number, places in by_part(_by_repository(decisions, self.parts))
             ]
             found.append((part, CLUSTERED, to_bytes(duplicates)))
+            found.append((part, COUNTED, to_bytes(copies.counted(decisions))))
             yield packed_batch(found)
 
 
@@ -398,6 +399,15 @@ def _by_repository(files: pa.Table, parts: int) -> Ints:
     number = values @ np.array([4096, 256, 16, 1])
     ranges: Ints = np.minimum(number * parts // 65536, parts - 1)
     return ranges
+
+
+def counts_of(found: DataFrame) -> dict[str | None, int]:
+    """Files by reason; None: kept. Cost: a row a reason and part comes to the driver."""
+    rows = found.where(F.col("kind") == COUNTED).select("packed").collect()
+    counts: dict[str | None, int] = {}
+    for row in from_bytes([bytes(row["packed"]) for row in rows]).to_pylist() if rows else []:
+        counts[row["reason"]] = counts.get(row["reason"], 0) + row["files"]
+    return counts
 
 
 def decisions_of(lake: Lake, found: DataFrame) -> DataFrame:

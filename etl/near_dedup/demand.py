@@ -21,22 +21,9 @@ from etl.near_dedup.arrow import PACKED, chunks, ids_of_words, of_kind, parts_of
 from etl.near_dedup.bands import Ints
 from etl.near_dedup.candidates import signatures_of
 from etl.near_dedup.config import NearDedupConfig
-from etl.near_dedup.verify import (
-    OWNER,
-    SKETCH_WIDTHS,
-    SKETCHES,
-    VERIFIED,
-    Contents,
-    Sets,
-    bytes_batch,
-    content_rows,
-    rows_of,
-    sets_of,
-    sketch_rows,
-    to_blocks,
-    verified_batch,
-    verified_rows,
-)
+from etl.near_dedup.contents import OWNER, Contents, Sets, content_rows, sets_of
+from etl.near_dedup.prune import SKETCH_WIDTHS, SKETCHES, rows_of, sketch_rows, to_blocks
+from etl.near_dedup.verify import VERIFIED, bytes_batch, verified_batch, verified_rows
 from etl.stage import Lake
 
 ROLES = 3  # kind of packed rows of a block, beside those of `verify`

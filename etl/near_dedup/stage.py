@@ -27,8 +27,9 @@ from etl.near_dedup.bands import Ints
 from etl.near_dedup.blocks import components
 from etl.near_dedup.candidates import Candidates, signatures_of
 from etl.near_dedup.config import NearDedupConfig
+from etl.near_dedup.prune import prune
 from etl.near_dedup.transfer import collect_columns, local_columns
-from etl.near_dedup.verify import prune, verify
+from etl.near_dedup.verify import verify
 from etl.stage import Counts, Lake, Stage
 from etl.tables import BAND_INDEX, BLOBS, DOCUMENTS, PAIRS, SIGNATURES, UNVERIFIED
 

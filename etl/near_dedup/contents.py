@@ -1,0 +1,177 @@
+"""Which shingles has a content?    contents -> packed shingle sets, at the blocks that compare them
+
+Content is read by a join of ids that are broadcast to it and leaves its task as shingle hashes, 8
+bytes each. Of a content that is only to be like its document's, 128 bits of hash of the set leave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from etl.batches import CONTENT_ROWS, gathered
+from etl.near_dedup.arrow import (
+    ID_WORDS,
+    PACK_BYTES,
+    PACKED,
+    by_part,
+    chunks,
+    ids_of_words,
+    in_order,
+    of_kind,
+    packed,
+    packed_batch,
+    unpacked,
+    words_of_ids,
+)
+from etl.near_dedup.bands import Ints, Words
+from etl.near_dedup.prune import CONTENTS
+from etl.stage import Lake
+from etl.tables import BLOBS
+
+# Roles of a content: its set is the document's; it must be like that set; the one it must be like
+OWNER, MATE, MODEL = 0, 1, 2
+
+HEAD_WIDTHS = [
+    1,
+    1,
+    1,
+    1,
+    ID_WORDS,
+    2,
+]  # document, shingles, values shipped, bytes, blob_id, digest
+
+
+class Contents(NamedTuple):
+    """Which content is needed where: a row for each block."""
+
+    part: Ints
+    document: Ints
+    role: Ints
+    blob: Ints  # int64[n, 4]
+
+
+def content_rows(lake: Lake, wanted: Contents) -> DataFrame:
+    """`PACKED`: the shingles of contents, read once; the large ones by themselves, as a batch of
+    them has fewer rows."""
+    order = in_order(wanted.blob)
+    columns = [column[order] for column in (wanted.part, wanted.document, wanted.role)]
+    blob = wanted.blob[order]
+    is_first = np.ones(len(blob), np.bool_)
+    is_first[1:] = (blob[1:] != blob[:-1]).any(axis=1)
+    placed = lake.local_rows(
+        [(data,) for data in chunks(*columns, is_first.astype(np.int64), blob)], "packed binary"
+    ).mapInArrow(_unpack_places, "blob_id string, places binary")
+    contents = (
+        lake.read(BLOBS)
+        .select("blob_id", "size_class", "content")
+        .join(F.broadcast(placed), on="blob_id", how="inner")
+    )
+    ready = []
+    is_large = F.col("size_class") > 0
+    large = [
+        row["size_class"]
+        for row in lake.read(BLOBS).where(is_large).select("size_class").distinct().collect()
+    ]
+    for size_class in [*sorted(large, reverse=True), 0]:
+        lake.batch_rows(CONTENT_ROWS[size_class])
+        of_class = contents.where(F.col("size_class") == size_class).drop("size_class")
+        rows = of_class.withColumn("blob_id", F.unhex("blob_id")).mapInArrow(_shingle, PACKED)
+        ready.append(lake.staged("shingles", rows) if size_class else rows)
+    return reduce(DataFrame.unionByName, ready)
+
+
+def _unpack_places(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """A row a content: its places (part, document, role, whether the first) one after the other."""
+    for batch in batches:
+        for value in batch.column("packed"):
+            columns = unpacked([value.as_buffer()], [1, 1, 1, 1, ID_WORDS])
+            blob = columns[-1]
+            starts = np.append(0, np.flatnonzero((blob[1:] != blob[:-1]).any(axis=1)) + 1)
+            places = np.stack(columns[:-1], axis=1)
+            ends = (32 * np.append(starts, len(blob))).astype(np.int32)
+            buffers = [None, pa.py_buffer(ends), pa.py_buffer(places)]
+            yield pa.RecordBatch.from_arrays(
+                [
+                    ids_of_words(blob[starts]),
+                    pa.Array.from_buffers(pa.binary(), len(starts), buffers),
+                ],
+                names=["blob_id", "places"],
+            )
+
+
+def _shingle(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    from etl.near_dedup.similarity import digests, shingle_sets, taken
+
+    for batch in gathered(batches):
+        content = batch.column("content")
+        values, offsets = shingle_sets(content)
+        ids = words_of_ids(batch.column("blob_id"))
+        places = batch.column("places")
+        of_row = np.array(pc.binary_length(places), np.int64) // 32
+        (place,) = unpacked([value.as_buffer() for value in places], [4])
+        part, document, role, is_first = np.ascontiguousarray(place.T)
+        row = np.repeat(np.arange(len(places)), of_row)
+        size = np.diff(offsets)[row]
+        shipped = np.where(role == MATE, 0, size)
+        num_bytes = np.array(pc.binary_length(content), np.int64)[row] * is_first
+        digest = digests(values, offsets, row, role != OWNER)
+        heads = (document, size, shipped, num_bytes, ids[row], digest)
+        yield packed_batch(
+            (
+                number,
+                CONTENTS,
+                packed(
+                    np.array([len(rows)]),
+                    *(head[rows] for head in heads),
+                    taken(values, offsets, row[rows[shipped[rows] > 0]]),
+                ),
+            )
+            for number, of_part in by_part(part)
+            for rows in _cut(of_part, shipped)
+        )
+
+
+def _cut(rows: Ints, shipped: Ints) -> list[Ints]:
+    """Rows whose values fill a packed binary."""
+    filled = np.cumsum(8 * shipped[rows]) // PACK_BYTES
+    return np.split(rows, np.flatnonzero(np.diff(filled)) + 1)
+
+
+class Sets(NamedTuple):
+    """Shingle sets of a block's contents; those of mates are empty."""
+
+    document: Ints
+    size: Ints
+    blob: Ints
+    digest: Ints
+    num_bytes: Ints
+    values: Words
+    offsets: Ints
+
+    @property
+    def is_owner(self) -> npt.NDArray[np.bool_]:
+        return np.diff(self.offsets) > 0
+
+
+def sets_of(rows: pa.Table) -> Sets:
+    heads: list[tuple[Ints, ...]] = [unpacked([], HEAD_WIDTHS)]
+    values = [np.empty(0, np.uint64)]
+    for buffer in of_kind(rows, CONTENTS):
+        words = np.frombuffer(buffer, np.int64)
+        end = 1 + int(words[0]) * sum(HEAD_WIDTHS)
+        heads.append(unpacked([words[1:end]], HEAD_WIDTHS))
+        values.append(words[end:].view(np.uint64))
+    document, size, shipped, num_bytes, blob, digest = (
+        np.concatenate(columns) for columns in zip(*heads, strict=True)
+    )
+    offsets = np.append(0, np.cumsum(shipped))
+    return Sets(document, size, blob, digest, num_bytes, np.concatenate(values), offsets)

@@ -53,14 +53,14 @@ def whole_blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 def joined(column: pa.ChunkedArray, num_columns: int = 2) -> tuple[Ints, ...]:
     """The packed rows of a binary column, one after the other."""
-    found = [unpacked(value.as_buffer(), num_columns) for value in pc.drop_null(column)]
-    if not found:
-        return tuple(np.empty(0, np.int64) for _ in range(num_columns))
-    return tuple(np.concatenate([rows[i] for rows in found]) for i in range(num_columns))
+    return joined_bytes([value.as_buffer() for value in pc.drop_null(column)], num_columns)
 
 
-def joined_bytes(values: Sequence[bytes], num_columns: int = 2) -> tuple[Ints, ...]:
-    found = [unpacked(bytes(value), num_columns) for value in values]
+def joined_bytes(
+    values: Sequence[bytes | bytearray | pa.Buffer], num_columns: int = 2
+) -> tuple[Ints, ...]:
+    """The packed rows of some binaries, one after the other."""
+    found = [unpacked(value, num_columns) for value in values]
     if not found:
         return tuple(np.empty(0, np.int64) for _ in range(num_columns))
     return tuple(np.concatenate([rows[i] for rows in found]) for i in range(num_columns))

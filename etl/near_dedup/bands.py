@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from etl.facts.kernels import kernel
 from etl.facts.minhash import mix
@@ -60,7 +61,7 @@ def packed(*columns: npt.NDArray[np.generic]) -> bytes:
     return b"".join(np.ascontiguousarray(column).view(np.uint8).tobytes() for column in columns)
 
 
-def unpacked(data: bytes, num_columns: int = 2) -> tuple[Ints, ...]:
+def unpacked(data: bytes | bytearray | pa.Buffer, num_columns: int = 2) -> tuple[Ints, ...]:
     """The inverse of `packed`, as int64."""
     columns = np.frombuffer(data, np.int64).reshape(num_columns, -1)
     return tuple(columns)
@@ -127,6 +128,15 @@ def pair_hashes(left: Ints, right: Ints) -> Words:
 
 
 @kernel
+def _bucket_end(hashes: Words, start: int) -> int:
+    """Behind the run of equal hashes that begins there."""
+    end = start + 1
+    while end < len(hashes) and hashes[end] == hashes[start]:
+        end += 1
+    return end
+
+
+@kernel
 def _bucket(
     documents: Ints, kinds: npt.NDArray[np.uint8], start: int, end: int
 ) -> tuple[Ints, npt.NDArray[np.uint8]]:
@@ -170,9 +180,7 @@ def _count(
 ) -> tuple[int, int, int]:
     pairs = stars = deferred = start = 0
     while start < len(hashes):
-        end = start + 1
-        while end < len(hashes) and hashes[end] == hashes[start]:
-            end += 1
+        end = _bucket_end(hashes, start)
         if end - start > 1:
             members, roles = _bucket(documents, kinds, start, end)
             num_new, num_complete, is_open, is_met = _shape(roles, max_documents, max_pairs)
@@ -206,9 +214,7 @@ def _fill(
 ) -> tuple[int, int, int]:
     pairs = stars = deferrals = start = 0
     while start < len(hashes):
-        end = start + 1
-        while end < len(hashes) and hashes[end] == hashes[start]:
-            end += 1
+        end = _bucket_end(hashes, start)
         if end - start > 1:
             members, roles = _bucket(documents, kinds, start, end)
             num_new, _, is_open, is_met = _shape(roles, max_documents, max_pairs)

@@ -27,10 +27,10 @@ from etl.near_dedup.verify import (
     BLOCK_ROWS,
     DOCUMENT,
     PIECE_ROWS,
-    PLACED,
     VERIFIED,
     Sets,
     by_block,
+    placements,
     sets_of,
     shingle_rows,
     verified_batch,
@@ -137,7 +137,7 @@ def _run(
 ) -> DataFrame:
     roles = enumerate(chunks(task.block, task.document, task.role))
     given = lake.local_rows(roles, "number int, packed binary")
-    placed = given.mapInArrow(_unpack_places, PLACED).join(owners, on="document", how="inner")
+    placed = placements(lake, task.block, task.document).join(owners, on="document", how="inner")
     placed = lake.staged("demand-placed", placed)
     places = placed.groupBy("blob_id").agg(
         F.collect_list(F.struct("block", "kind", "document")).alias("places")
@@ -155,16 +155,6 @@ def _run(
     )
     lake.batch_rows(PIECE_ROWS)
     return lake.staged("demanded", by_block(rows).mapInArrow(_Compare(threshold, config), VERIFIED))
-
-
-def _unpack_places(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        block, document, _ = joined(batch.column("packed"), 3)
-        kind = np.full(len(block), DOCUMENT, np.int32)
-        yield pa.RecordBatch.from_arrays(
-            [pa.array(block), pa.array(kind), pa.array(document)],
-            names=["block", "kind", "document"],
-        )
 
 
 def _unpack_roles(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

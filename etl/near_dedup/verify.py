@@ -25,6 +25,7 @@ from etl.near_dedup.arrow import PACK_ROWS, chunks, joined, joined_bytes, whole_
 from etl.near_dedup.bands import Ints, Words, packed
 from etl.near_dedup.candidates import SKETCH_ROWS, signatures_of, sketches_of
 from etl.near_dedup.config import NearDedupConfig
+from etl.near_dedup.transfer import local_columns
 from etl.stage import Lake
 from etl.tables import BLOBS
 
@@ -34,7 +35,6 @@ SKETCH_BYTES = 1024 + 64
 
 DOCUMENT, MATE, PAIRS = 0, 1, 2  # kinds of rows in a block, in their order
 
-PLACED = "block long, kind int, document long"
 BLOCK_ROWS = (
     "block long, kind int, document long, blob_id string, piece int, size long, payload binary"
 )
@@ -51,20 +51,10 @@ class Survivors(NamedTuple):
     size: Ints
 
 
-def placements(lake: Lake, found: blocks.Blocks) -> DataFrame:
-    """`PLACED`, a row a document and block; made on executors from packed rows."""
-    rows = [(data,) for data in chunks(found.block, found.document)]
-    return lake.local_rows(rows, "packed binary").mapInArrow(_unpack_placements, PLACED)
-
-
-def _unpack_placements(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        block, document = joined(batch.column("packed"))
-        kind = np.full(len(block), DOCUMENT, np.int32)
-        yield pa.RecordBatch.from_arrays(
-            [pa.array(block), pa.array(kind), pa.array(document)],
-            names=["block", "kind", "document"],
-        )
+def placements(lake: Lake, block: Ints, document: Ints) -> DataFrame:
+    """block, document, kind: a row a document and block, unpacked on the executors."""
+    rows = local_columns(lake, "block long, document long", block, document)
+    return rows.withColumn("kind", F.lit(DOCUMENT))
 
 
 def pair_rows(lake: Lake, found: blocks.Blocks) -> DataFrame:
@@ -127,7 +117,7 @@ def prune(
     pairs survive not. Cost: reads and ships 1 KB a document.
     """
     found = blocks.blocks_of(left, right, SKETCH_BYTES, config.block_bytes)
-    placed = placements(lake, found).join(owners, on="document", how="inner")
+    placed = placements(lake, found.block, found.document).join(owners, on="document", how="inner")
     sketches = signatures_of(lake).select(
         "blob_id", F.col("num_shingles").alias("size"), F.col("sketch").alias("payload")
     )
@@ -194,7 +184,7 @@ def _pairs_of(rows: pa.Table) -> tuple[Ints, Ints, Ints]:
 
 
 def shingle_rows(lake: Lake, placed: DataFrame) -> DataFrame:
-    """blob_id, places (array of PLACED) -> `BLOCK_ROWS` with shingles, in pieces.
+    """blob_id, places (array of block, kind, document) -> `BLOCK_ROWS` with shingles, in pieces.
 
     Cost: reads the contents once; the large ones are staged, as a batch of them has fewer rows.
     """
@@ -304,7 +294,9 @@ def verify(
         found.left, found.right, (found.document, 8 * found.size), config.block_bytes
     )
     if len(found.left):
-        placed.append(placements(lake, made).join(owners, on="document", how="inner"))
+        placed.append(
+            placements(lake, made.block, made.document).join(owners, on="document", how="inner")
+        )
     if not placed:
         return lake.local_rows([], VERIFIED)
     places = (

@@ -12,7 +12,7 @@ def _read_archives_once() -> None:
     task. No archive changes while a worker lives; one that is added has a path of its own.
     """
     if "pyspark.worker" in sys.modules:
-        zipimport.zipimporter.invalidate_caches = _keep  # type: ignore[method-assign]
+        zipimport.zipimporter.invalidate_caches = _keep  # type: ignore[method-assign, assignment]
 
 
 def _keep(importer: zipimport.zipimporter) -> None:

@@ -11,7 +11,7 @@ DEMO := build/demo
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.ready ## virtual environment with the locked versions, and Delta's jars
+setup: $(VENV)/.ready ## virtual environment with the locked versions, Delta's jars, compiled kernels
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@command -v java >/dev/null || { echo "java: expected JDK 17 on PATH, found none: install it" >&2; exit 2; }
@@ -20,6 +20,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[spark,dev]'
 	$(BIN)/python -m jobs.resolve_jars
+	$(BIN)/python -m jobs.warm_up
 	touch $@
 
 demo-sources: setup
@@ -38,6 +39,7 @@ $(VENV4)/.ready: pyproject.toml constraints.txt constraints-spark4.txt | setup
 	awk -F== 'NR==FNR {own[$$1]; next} !($$1 in own)' constraints-spark4.txt constraints.txt > build/constraints-common.txt
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(VENV4)/bin/python --constraint build/constraints-common.txt --constraint constraints-spark4.txt --editable '.[spark,dev]'
 	$(VENV4)/bin/python -m jobs.resolve_jars
+	$(VENV4)/bin/python -m jobs.warm_up
 	touch $@
 
 test-spark4: $(VENV4)/.ready ## the tests that need Spark, on PySpark 4.1 and Delta 4.4

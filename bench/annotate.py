@@ -2,10 +2,14 @@
 
     python -m bench.annotate [--folder DIR] [--sizes 200 2000] [--repeat 5]
 
-Two ways over the same Delta table of real files, in one warm session, in turn: a copy of the content
-to Delta (zstd level 1), and the whole annotate stage on a lake with empty fact tables: what is due, the
-pass, five commits. Prints the medians, the ratio of wall seconds and of CPU-seconds at each size, the
-marginal ratio (slope between the sizes), and the largest resident size that a Python worker reached.
+Three ways over the same Delta table of real files, in one warm session, in turn:
+
+    copy    the content to another Delta table (zstd level 1)
+    pass    the content through every annotator, all facts of it to one Delta table
+    stage   the whole job on a lake with empty fact tables: what is due, the pass, five commits
+
+Prints the medians, the ratios to the copy of wall seconds and of CPU-seconds at each size, the marginal
+ratios (slope between the sizes), and the largest resident size that a Python worker reached.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from etl.annotate import AnnotateConfig, annotate
+from etl.annotate import AnnotateConfig, annotate, annotated_class, due_contents
 from etl.ingest import SIZE_CLASSES
 from etl.licenses import license_role
 from etl.tables import BLOBS, FACT_TABLES, FILES
@@ -37,6 +41,7 @@ from jobs.lake import DeltaLake
 from jobs.session import SessionConfig, open_session
 
 MAX_FILE_BYTES = 10 << 20
+WAYS = ("copy", "pass", "stage")
 ROWS = pa.schema(
     [
         ("blob_id", pa.string()), ("size_class", pa.int32()), ("text_id", pa.string()),
@@ -105,7 +110,7 @@ def write_lake(lake: DeltaLake, files: Iterator[tuple[str, bytes]], num_bytes: i
         stored = found.select(
             "path", "basename", "blob_id", "text_id", "license_role", "size_bytes",
             F.lit("0" * 32).alias("repo_id"), F.lit("bench").alias("repo_name"),
-            F.lit("stored").alias("status"),
+            F.lit("stored").alias("status"), "size_class",
         )  # fmt: skip
         missing = [name for name in FILES.columns if name not in stored.columns]
         for name in missing:
@@ -137,7 +142,16 @@ def lake_without_facts(lake: DeltaLake) -> DeltaLake:
     return fresh
 
 
-def annotate_all(lake: DeltaLake) -> None:
+def pass_alone(lake: DeltaLake, due: DataFrame, classes: list[int]) -> None:
+    """What is due is known before: the content is read, annotated and written, no more."""
+    target = f"{lake.location}/annotated"
+    shutil.rmtree(target, ignore_errors=True)
+    for size_class in classes:
+        rows = annotated_class(lake, due, F.lit(True), size_class)
+        rows.write.format("delta").mode("append").save(target)
+
+
+def stage(lake: DeltaLake) -> None:
     annotate(lake, AnnotateConfig())
     lake.clear_staging()
 
@@ -174,11 +188,37 @@ def cpu_seconds() -> float:
     return total
 
 
-def timed(action: Callable[[DeltaLake], None], lake: DeltaLake) -> tuple[float, float]:
+def timed(action: Callable[[], None]) -> tuple[float, float]:
     """Wall seconds and CPU-seconds."""
     started, used = time.monotonic(), cpu_seconds()
-    action(lake)
+    action()
     return time.monotonic() - started, cpu_seconds() - used
+
+
+def measure(lake: DeltaLake, label: str, repeat: int) -> dict[str, float]:
+    """Medians of `repeat` turns after one that warms up: seconds and CPU-seconds of each way."""
+    due = due_contents(lake_without_facts(lake))
+    due.write.parquet(f"{lake.location}-due")
+    due = lake.spark.read.parquet(f"{lake.location}-due")
+    classes = sorted(row["size_class"] for row in due.select("size_class").distinct().collect())
+    taken: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    for turn in range(repeat + 1):
+        fresh = lake_without_facts(lake)
+        turns = {
+            "copy": timed(lambda: copy_content(lake)),
+            "pass": timed(lambda: pass_alone(lake, due, classes)),
+            "stage": timed(lambda fresh=fresh: stage(fresh)),  # type: ignore[misc]
+        }
+        said = ", ".join(f"{way} {s:.2f} s ({cpu:.1f} CPU)" for way, (s, cpu) in turns.items())
+        print(f"  {label}, turn {turn}: {said}", flush=True)
+        if turn or repeat == 0:
+            for way in WAYS:
+                taken[way].append(turns[way])
+    return {
+        f"{way}_{unit}": statistics.median(pair[index] for pair in taken[way])
+        for way in WAYS
+        for index, unit in enumerate(("s", "cpu_s"))
+    }
 
 
 def main() -> None:
@@ -197,44 +237,31 @@ def main() -> None:
             lake = DeltaLake(spark, f"{folder}/lake")
             files = big_files(args.big_files) if args.big_files else real_files(Path(args.folder))
             total = write_lake(lake, files, size * 1_000_000)
-            copies, passes = [], []
             memory = WorkerMemory()
             memory.start()
-            for turn in range(args.repeat + 1):  # the first warms up
-                fresh = lake_without_facts(lake)
-                copy, whole = timed(copy_content, lake), timed(annotate_all, fresh)
-                print(
-                    f"  {size} MB, turn {turn}: copy {copy[0]:.2f} s ({copy[1]:.1f} CPU), "
-                    f"annotate {whole[0]:.2f} s ({whole[1]:.1f} CPU)"
-                )
-                if turn or args.repeat == 0:
-                    copies.append(copy)
-                    passes.append(whole)
+            found = measure(lake, f"{size} MB", args.repeat)
             memory.done.set()
-            figures.append(
-                {
-                    "mb": total / 1e6,
-                    "copy_s": statistics.median(wall for wall, _ in copies),
-                    "annotate_s": statistics.median(wall for wall, _ in passes),
-                    "copy_cpu_s": statistics.median(cpu for _, cpu in copies),
-                    "annotate_cpu_s": statistics.median(cpu for _, cpu in passes),
-                    "worker_mb": memory.peak / 1e6,
-                }
-            )
-    print("\n     MB    copy s  annotate s   ratio   ratio of CPU   MB/s   largest worker MB")
+            figures.append({"mb": total / 1e6, **found, "worker_mb": memory.peak / 1e6})
+    print(
+        "\n     MB    copy s    pass s   ratio  of CPU   stage s   ratio  of CPU  largest worker MB"
+    )
     for row in figures:
-        print(
-            f"{row['mb']:7.0f} {row['copy_s']:9.2f} {row['annotate_s']:11.2f} "
-            f"{row['annotate_s'] / row['copy_s']:7.2f} "
-            f"{row['annotate_cpu_s'] / row['copy_cpu_s']:14.2f} "
-            f"{row['mb'] / row['annotate_s']:6.1f} {row['worker_mb']:11.0f}"
-        )
+        print(f"{row['mb']:7.0f}{row['copy_s']:10.2f}", end="")
+        for way in WAYS[1:]:
+            wall, cpu = (row[f"{way}_{unit}"] / row[f"copy_{unit}"] for unit in ("s", "cpu_s"))
+            print(f"{row[f'{way}_s']:10.2f}{wall:8.2f}{cpu:8.2f}", end="")
+        print(f"{row['worker_mb']:19.0f}")
     if len(figures) > 1:
         low, high = figures[0], figures[-1]
-        for unit in ("s", "cpu_s"):
-            passed = high[f"annotate_{unit}"] - low[f"annotate_{unit}"]
-            slope = passed / (high[f"copy_{unit}"] - low[f"copy_{unit}"])
-            print(f"marginal ratio, {unit.replace('_', ' ')}: {slope:.2f}")
+        for way in WAYS[1:]:
+            slopes = [
+                (high[f"{way}_{unit}"] - low[f"{way}_{unit}"])
+                / (high[f"copy_{unit}"] - low[f"copy_{unit}"])
+                for unit in ("s", "cpu_s")
+            ]
+            print(
+                f"marginal ratio of the {way}: {slopes[0]:.2f} of seconds, {slopes[1]:.2f} of CPU"
+            )
     if args.json:
         Path(args.json).write_text(json.dumps(figures, indent=2))
 

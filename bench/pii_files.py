@@ -180,16 +180,23 @@ def _members(archive: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
                 yield member.name, file.read()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+def parse_with_files(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None
+) -> tuple[argparse.Namespace, list[LabelledFile]]:
+    """The arguments, and the labelled files that they name; ends the process where these cannot be had."""
     parser.add_argument("--labels", type=Path, default=LABELS, help="the labelled set")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of archives")
     args = parser.parse_args(argv)
     try:
-        files = labelled_files(args.labels, args.cache)
+        return args, labelled_files(args.labels, args.cache)
     except StackmillError as error:
         sys.stderr.write(f"stackmill: {error}\n")
-        return error.exit_code
+        raise SystemExit(error.exit_code) from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    _, files = parse_with_files(parser, argv)
     for split in ("dev", "test"):
         chosen = [file for file in files if file.split == split]
         size = sum(len(file.text) for file in chosen)

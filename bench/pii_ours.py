@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bench.pii_files import CACHE, LABELS, LabelledFile, labelled_files
+from bench.pii_files import LabelledFile, parse_with_files
 from bench.pii_score import Prediction
-from etl.errors import StackmillError
 from etl.facts import pii
 
 RUNS = 3
@@ -50,15 +49,8 @@ def _rows(found: pa.Array) -> Iterator[Prediction]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--labels", type=Path, default=LABELS, help="the labelled set")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of archives")
     parser.add_argument("--to", type=Path, default=TO, help="JSON lines")
-    args = parser.parse_args(argv)
-    try:
-        files = labelled_files(args.labels, args.cache)
-    except StackmillError as error:
-        sys.stderr.write(f"stackmill: {error}\n")
-        return error.exit_code
+    args, files = parse_with_files(parser, argv)
     found, speed = predictions(files)
     args.to.parent.mkdir(parents=True, exist_ok=True)
     with args.to.open("w", encoding="utf-8") as lines:

@@ -20,8 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.pii_files import CACHE, LABELS, LabelledFile, Span, labelled_files
-from etl.errors import StackmillError
+from bench.pii_files import LabelledFile, Span, parse_with_files
 
 KINDS = ("EMAIL", "IP_ADDRESS", "KEY", "PASSWORD", "USERNAME", "NAME")
 SECRETS = frozenset({"KEY", "PASSWORD"})
@@ -254,16 +253,9 @@ def restricted(
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("predictions", type=Path, help="JSON lines")
-    parser.add_argument("--labels", type=Path, default=LABELS, help="the labelled set")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of archives")
     parser.add_argument("--split", choices=("dev", "test"), help="one half only")
     parser.add_argument("--list", action="store_true", help="places of misses and false alarms")
-    args = parser.parse_args(argv)
-    try:
-        files = labelled_files(args.labels, args.cache)
-    except StackmillError as error:
-        sys.stderr.write(f"stackmill: {error}\n")
-        return error.exit_code
+    args, files = parse_with_files(parser, argv)
     rows = [Prediction(**json.loads(line)) for line in args.predictions.read_text().splitlines()]
     for split in (args.split,) if args.split else ("dev", "test"):
         half, found = restricted(files, rows, split)

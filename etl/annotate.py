@@ -79,8 +79,8 @@ def annotate(lake: Lake, config: AnnotateConfig) -> Counts:
     for low, high in _ranges(-(-num_due // config.range_rows)):
         in_range = _between(low, high)
         annotated = [
-            _annotate_class(lake, due.where(in_range), in_range, size_class)
-            for size_class in sorted(sizes)
+            lake.staged("annotated", annotated_class(lake, due.where(in_range), in_range, number))
+            for number in sorted(sizes)
         ]
         if annotated:
             rows = reduce(DataFrame.unionByName, annotated)
@@ -96,12 +96,8 @@ def due_contents(lake: Lake) -> DataFrame:
 
     Cost: one shuffle of ids and names by blob_id, a row a file and a fact; no content.
     """
-    parts = [
-        _part(
-            lake.read(FILES).where(f"status = '{STORED}'"), basename="basename", role="license_role"
-        ),
-        _part(lake.read(BLOBS), size_class="size_class"),
-    ]
+    stored = lake.read(FILES).where(f"status = '{STORED}'")
+    parts = [_part(stored, basename="basename", role="license_role", size_class="size_class")]
     for bit, _, table, version in BLOB_GROUPS:
         parts.append(_part(lake.read(table).where(f"version = {version}"), done=str(bit)))
     for table, column, name, version in (
@@ -120,7 +116,7 @@ def due_contents(lake: Lake) -> DataFrame:
             F.expr("count(basename) AS num_files"),
             F.expr(f"{every} & ~coalesce(bit_or(done), 0) AS due"),
         )
-        .where("num_files > 0 AND size_class IS NOT NULL")
+        .where("num_files > 0")
         .selectExpr(
             "blob_id", "size_class", "basenames", "roles",
             f"due | IF(size(basenames) > 0, {annotators.NAMES_BIT}, 0) AS due",
@@ -157,8 +153,8 @@ def _between(low: str, high: str) -> Column:
     return is_above & (F.col("blob_id") < high) if high else is_above
 
 
-def _annotate_class(lake: Lake, due: DataFrame, in_range: Column, size_class: int) -> DataFrame:
-    """The pass over the contents of one size class."""
+def annotated_class(lake: Lake, due: DataFrame, in_range: Column, size_class: int) -> DataFrame:
+    """The pass over the contents of one size class: `ANNOTATED` of what is due, not yet computed."""
     lake.batch_rows(CONTENT_ROWS[size_class])
     wanted = due.where(F.col("size_class") == size_class).drop("size_class")
     contents = (
@@ -167,7 +163,7 @@ def _annotate_class(lake: Lake, due: DataFrame, in_range: Column, size_class: in
         .select("blob_id", "content")
         .join(F.broadcast(wanted), on="blob_id", how="inner")
     )
-    return lake.staged("annotated", annotate_contents(contents))
+    return annotate_contents(contents)
 
 
 def annotate_contents(contents: DataFrame) -> DataFrame:

@@ -386,7 +386,13 @@ def file_columns(record: FileRecord) -> dict[str, Any]:
         "source_blob_id": record.source_blob_id,
         "source_encoding": record.source_encoding,
         "encoding": record.encoding,
+        "size_class": None if record.text is None else size_class(len(record.text)),
     }
+
+
+def size_class(num_bytes: int) -> int:
+    """As in `tables.BLOBS`, of a text's UTF-8 bytes."""
+    return sum(num_bytes > bound for bound in SIZE_CLASSES)
 
 
 # --- committing
@@ -495,12 +501,15 @@ def _repos(read: DataFrame, files: DataFrame) -> DataFrame:
     )
 
 
+_OF_PLACE = ("text_id", "encoding", "size_bytes", "size_class")
+
+
 def _new_blobs(lake: Lake, files: DataFrame) -> DataFrame:
     """Where each content that is not in `blobs` was found first: ids only."""
     places = (
         files.where(F.col("status") == STORED)
         .groupBy("blob_id")
-        .agg(F.min(F.struct("task", "row", "text_id", "encoding", "size_bytes")).alias("place"))
+        .agg(F.min(F.struct("task", "row", *_OF_PLACE)).alias("place"))
     )
     new = places.join(lake.read(BLOBS).select("blob_id"), on="blob_id", how="left_anti")
     return new.select("blob_id", "place.*")
@@ -508,15 +517,10 @@ def _new_blobs(lake: Lake, files: DataFrame) -> DataFrame:
 
 def _contents(read: DataFrame, places: DataFrame) -> DataFrame:
     """Rows of `blobs`. Content moves only if `places` is too large to be broadcast."""
-    length = F.octet_length("content")
-    size_class = F.lit(len(SIZE_CLASSES))
-    for index in reversed(range(len(SIZE_CLASSES))):
-        size_class = F.when(length <= SIZE_CLASSES[index], index).otherwise(size_class)
     return (
         read.where("content IS NOT NULL")
         .select("task", "row", "content")
         .join(places, on=["task", "row"], how="inner")
-        .withColumn("size_class", size_class)
         .select(*BLOBS.columns)
         .sortWithinPartitions(*BLOBS.order)
     )

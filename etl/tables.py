@@ -132,6 +132,7 @@ FILES = _table(
     "blob_id string: SHA-256 of the raw bytes, hex; null where the bytes were not read",
     "text_id string: as in blobs; null unless stored",
     "size_bytes long: raw size",
+    "size_class int: as in blobs; null unless stored",
     "is_path_escaped boolean: the path is not UTF-8 and was percent-escaped",
     "is_vendored boolean: lies in a copy of somebody else's code, by its path",
     "is_test boolean: lies among tests, by its path",

@@ -144,11 +144,7 @@ def collect(refresh: Refresh) -> ReportData:
             F.sum(F.when(F.col("reason") == "exact_duplicate", 1).otherwise(0)).alias("removed"),
         )
     )
-    copies = _row(
-        clusters.agg(
-            F.count("*").alias("clusters"), F.coalesce(F.sum("removed"), F.lit(0)).alias("removed")
-        )
-    )
+    copies = _cluster_totals(clusters)
     return ReportData(
         title=f"{config.mlflow.experiment} corpus",
         made_at=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -264,6 +260,15 @@ def _largest(clusters: DataFrame, repos: DataFrame) -> tuple[Cluster, ...]:
     return tuple(sorted(found, key=lambda cluster: (-cluster.num_copies, cluster.path)))
 
 
+def _cluster_totals(clusters: DataFrame) -> dict[str, int]:
+    """clusters, and the files removed from them."""
+    return _row(
+        clusters.agg(
+            F.count("*").alias("clusters"), F.coalesce(F.sum("removed"), F.lit(0)).alias("removed")
+        )
+    )
+
+
 def _near(files: DataFrame, duplicates: DataFrame, threshold: float) -> dict[str, Any]:
     """Clusters of contents of other texts, and how similar the contents are to the kept ones."""
     is_near = F.col("rule") == "shingle_jaccard"
@@ -286,11 +291,7 @@ def _near(files: DataFrame, duplicates: DataFrame, threshold: float) -> dict[str
         )
         .where("is_near")
     )
-    totals = _row(
-        clusters.agg(
-            F.count("*").alias("clusters"), F.coalesce(F.sum("removed"), F.lit(0)).alias("removed")
-        )
-    )
+    totals = _cluster_totals(clusters)
     first = int(threshold * SIMILARITY_STEPS)
     labels = tuple(f"{step / SIMILARITY_STEPS:g}" for step in range(first, SIMILARITY_STEPS + 1))
     step = F.floor(F.col("similarity") * SIMILARITY_STEPS + 1e-9).cast("int")

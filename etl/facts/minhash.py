@@ -51,8 +51,9 @@ FIELDS = pa.struct(
     ]
 )
 
-_LEAST_SLOTS = 64
+LEAST_SLOTS = 64
 _CHUNK = 4096  # bytes whose words are found before they are hashed
+NUM_EDGES = _CHUNK + 8  # of words in a chunk: room that `insert_shingles` needs
 _WORD_SHIFT = WORD.bit_length() - 1
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, odd
 _STEP = np.uint64(0xD6E8FEB86659FD93)  # odd, of the polynomial over a shingle's tokens
@@ -97,19 +98,15 @@ def _signature_rows(
     counts: npt.NDArray[np.int64],
     sketches: npt.NDArray[np.uint32],
 ) -> None:
-    table = np.zeros(_LEAST_SLOTS, np.uint64)
+    table = np.zeros(LEAST_SLOTS, np.uint64)
     winners = np.empty(POSITIONS, np.uint64)
-    edges = np.empty(_CHUNK + 8, np.int64)
+    edges = np.empty(NUM_EDGES, np.int64)
     for row in range(len(due)):
         if not due[row]:
             continue
         start = int(offsets[row])
         end = int(offsets[row + 1])
-        slots = _LEAST_SLOTS
-        while slots < (end - start) // 4:
-            slots *= 2
-        if slots > len(table):
-            table = np.zeros(slots, np.uint64)
+        table, slots = table_for(table, end - start)
         winners[:] = _UNFILLED
         num_tokens, num_shingles, total, table, slots = insert_shingles(
             data, start, end, classes, edges, table, slots, winners
@@ -176,6 +173,17 @@ def _find_edges(
         was_word = is_word
         position = following
     return count, was_word, position
+
+
+@kernel
+def table_for(table: Words, num_bytes: int) -> tuple[Words, int]:
+    """`table` (all empty), or a larger one, and the slots to begin with for a text of this size."""
+    slots = LEAST_SLOTS
+    while slots < num_bytes // 4:
+        slots *= 2
+    if slots > len(table):
+        table = np.zeros(slots, np.uint64)
+    return table, slots
 
 
 @kernel

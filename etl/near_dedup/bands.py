@@ -151,6 +151,15 @@ def pair_hashes(left: Ints, right: Ints) -> Words:
 
 
 @kernel
+def _bucket_end(hashes: Words, start: int) -> int:
+    """Behind the run of equal hashes that begins there."""
+    end = start + 1
+    while end < len(hashes) and hashes[end] == hashes[start]:
+        end += 1
+    return end
+
+
+@kernel
 def _bucket(
     documents: Ints, kinds: npt.NDArray[np.uint8], start: int, end: int
 ) -> tuple[Ints, npt.NDArray[np.uint8]]:
@@ -220,9 +229,7 @@ def _count(
 ) -> tuple[int, int, int, int]:
     pairs = stars = deferred = mates = start = 0
     while start < len(hashes):
-        end = start + 1
-        while end < len(hashes) and hashes[end] == hashes[start]:
-            end += 1
+        end = _bucket_end(hashes, start)
         if end - start > 1:
             members, roles = _bucket(documents, kinds, start, end)
             mates += end - start - len(members)
@@ -258,9 +265,7 @@ def _fill(
 ) -> tuple[int, int, int, int]:
     pairs = stars = deferrals = num_mates = start = 0
     while start < len(hashes):
-        end = start + 1
-        while end < len(hashes) and hashes[end] == hashes[start]:
-            end += 1
+        end = _bucket_end(hashes, start)
         if end - start > 1:
             members, roles = _bucket(documents, kinds, start, end)
             num_mates = _note_mates(documents[start:end], members, roles, mates, num_mates)

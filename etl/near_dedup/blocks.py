@@ -40,21 +40,23 @@ def components(left: Ints, right: Ints) -> tuple[Ints, Ints]:
 
 
 @kernel
+def link(parents: Ints, one: int, two: int) -> None:
+    """Union-find: the components of both become one, whose root is its least member."""
+    while parents[one] != one:
+        parents[one] = parents[parents[one]]
+        one = parents[one]
+    while parents[two] != two:
+        parents[two] = parents[parents[two]]
+        two = parents[two]
+    parents[max(one, two)] = min(one, two)
+
+
+@kernel
 def _roots(count: int, left: Ints, right: Ints) -> Ints:
-    """Union-find: the root of each is the least index of its component."""
+    """Of each the least index of its component."""
     parents = np.arange(count)
     for i in range(len(left)):
-        one, two = left[i], right[i]
-        while parents[one] != one:
-            parents[one] = parents[parents[one]]
-            one = parents[one]
-        while parents[two] != two:
-            parents[two] = parents[parents[two]]
-            two = parents[two]
-        if one < two:
-            parents[two] = one
-        else:
-            parents[one] = two
+        link(parents, left[i], right[i])
     for i in range(count):
         parents[i] = parents[parents[i]]  # parents come before their children
     return parents

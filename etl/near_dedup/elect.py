@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from etl.facts.kernels import Mask, kernel
 from etl.near_dedup.bands import Ints
+from etl.near_dedup.blocks import link
 
 Floats = npt.NDArray[np.float64]
 
@@ -77,14 +78,7 @@ def _greedy(starts: Ints, second: Ints, similarity: Floats) -> tuple[Mask, Ints,
                 twin[other] = rank
                 best[other] = similarity[i]
             is_kept[other] = False
-            one, two = rank, other
-            while parents[one] != one:
-                parents[one] = parents[parents[one]]
-                one = parents[one]
-            while parents[two] != two:
-                parents[two] = parents[parents[two]]
-                two = parents[two]
-            parents[max(one, two)] = min(one, two)
+            link(parents, rank, other)
     for i in range(count):
         parents[i] = parents[parents[i]]
     return is_kept, twin, best, parents

@@ -25,10 +25,9 @@ from etl.near_dedup.bands import Ints, Sketches, Words
 from etl.near_dedup.similarity import (
     agreement,
     can_reach,
+    jaccard,
     least_common,
-    num_common,
     shares_band,
-    similarity,
 )
 
 _FEW = 32  # pivots up to which each is tried without the index
@@ -283,8 +282,7 @@ def _compared(
         return -1.0
     if not shares_band(sketches, left, right, bands, rows):
         return -1.0
-    common = num_common(one, two, least_common(len(one), len(two), floor))
-    return similarity(len(one), len(two), common) if common >= 0 else -1.0
+    return jaccard(one, two, floor)
 
 
 @kernel

@@ -2,12 +2,6 @@
 
 A shingle set is the sorted distinct 64-bit hashes of a text's 5-word shingles, the ones its signature
 is drawn from. Two sets are compared by one merge, left as soon as the floor is out of reach.
-
-`greedy` compares many documents with the kept ones among them without looking at each pair: an
-inverted index over the rarest shingles of each kept document (prefix filter), keyed by classes of
-the set's size too, with a bound on what can still be common (position filter). All filters are
-exact: no pair that reaches the floor is lost.
-Source: Xiao et al., "Efficient Similarity Joins for Near Duplicate Detection", WWW 2008 (PPJoin).
 """
 
 from __future__ import annotations
@@ -19,11 +13,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from etl.facts.kernels import Bytes, Mask, Offsets, character_classes, kernel, string_views
-from etl.facts.minhash import insert_shingles, mix
+from etl.facts.minhash import (
+    LEAST_SLOTS,
+    NUM_EDGES,
+    POSITIONS,
+    insert_shingles,
+    mix,
+    table_for,
+)
 from etl.near_dedup.bands import Ints, Sketches, Words
-
-_EDGES = 4096 + 8  # what `insert_shingles` needs
-_LEAST_SLOTS = 64
 
 
 def shingle_sets(content: pa.Array) -> tuple[Words, Ints]:
@@ -37,9 +35,9 @@ def shingle_sets(content: pa.Array) -> tuple[Words, Ints]:
 
 @kernel
 def _sets(offsets: Offsets, data: Bytes, due: Mask, classes: Bytes) -> tuple[Words, Ints]:
-    table = np.zeros(_LEAST_SLOTS, np.uint64)
-    winners = np.zeros(256, np.uint64)
-    edges = np.empty(_EDGES, np.int64)
+    table = np.zeros(LEAST_SLOTS, np.uint64)
+    winners = np.zeros(POSITIONS, np.uint64)
+    edges = np.empty(NUM_EDGES, np.int64)
     bounds = np.zeros(len(due) + 1, np.int64)
     values = np.empty(1024, np.uint64)
     for row in range(len(due)):
@@ -48,11 +46,7 @@ def _sets(offsets: Offsets, data: Bytes, due: Mask, classes: Bytes) -> tuple[Wor
             continue
         start = int(offsets[row])
         end = int(offsets[row + 1])
-        slots = _LEAST_SLOTS
-        while slots < (end - start) // 4:
-            slots *= 2
-        if slots > len(table):
-            table = np.zeros(slots, np.uint64)
+        table, slots = table_for(table, end - start)
         _, count, _, table, slots = insert_shingles(
             data, start, end, classes, edges, table, slots, winners
         )
@@ -170,6 +164,15 @@ def can_reach(left: int, right: int, floor: float) -> bool:
 
 
 @kernel
+def jaccard(left: Words, right: Words, floor: float) -> float:
+    """Exact similarity of two sorted sets; -1 below the floor."""
+    if not can_reach(len(left), len(right), floor):
+        return -1.0
+    common = num_common(left, right, least_common(len(left), len(right), floor))
+    return similarity(len(left), len(right), common) if common >= 0 else -1.0
+
+
+@kernel
 def agreement(sketches: Sketches, left: int, right: int) -> int:
     """Positions at which two sketches agree."""
     count = 0
@@ -213,9 +216,5 @@ def similarities(
             continue
         one = values[offsets[left[i]] : offsets[left[i] + 1]]
         two = values[offsets[right[i]] : offsets[right[i] + 1]]
-        if not can_reach(len(one), len(two), floor):
-            continue
-        common = num_common(one, two, least_common(len(one), len(two), floor))
-        if common >= 0:
-            found[i] = similarity(len(one), len(two), common)
+        found[i] = jaccard(one, two, floor)
     return found

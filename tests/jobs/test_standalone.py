@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,15 +11,18 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyspark
 import pytest
+import yaml
 
-from tests.jobs import small
+from tests.jobs.lakes import configure, tables_of
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 HOME = Path(pyspark.__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 def free_port() -> int:
@@ -51,6 +55,11 @@ def executor_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
          "--target", str(site), str(wheel)],
         check=True,
     )  # fmt: skip
+    # As a packed environment would, it brings the kernels compiled.
+    for package in ("facts", "near_dedup"):
+        for compiled in (ROOT / "etl" / package / "__pycache__").glob("*.nb[ic]"):
+            (site / "etl" / package / "__pycache__").mkdir(exist_ok=True)
+            shutil.copy(compiled, site / "etl" / package / "__pycache__")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder / "bin" / "python"
 
@@ -95,37 +104,48 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.wait(30)
 
 
-def test_executors_run_the_wheel(
-    master: str, executor_python: Path, tmp_path: Path, wheel: Path
+def test_executors_run_the_wheel_and_the_tables_are_those_of_one_process(
+    spark: Any, built: Path, master: str, executor_python: Path, tmp_path: Path
 ) -> None:
+    """By spark-submit, as on EMR; whole-stage code and partitions other than the tests' own."""
     where = subprocess.run(
-        [str(executor_python), "-c", "import etl; print(etl.__file__)"],
+        [str(executor_python), "-c", "import jobs; print(jobs.__file__)"],
         capture_output=True, text=True, check=True, cwd=tmp_path,
     )  # fmt: skip
-    assert str(executor_python.parents[1]) in where.stdout
+    folder = Path(where.stdout.strip()).parent
+    assert folder.is_relative_to(executor_python.parents[1])
 
-    trees = small.write_trees(tmp_path)
+    sources = yaml.safe_load((built / "pipeline.yaml").read_text())["ingest"]["sources"]
+    jars = sorted((Path(sys.prefix) / "share" / "stackmill" / "jars").glob("*.jar"))
+    options = "-XX:+UseParallelGC -XX:TieredStopAtLevel=1"
+    settings = {
+        "spark.pyspark.python": str(executor_python),
+        "spark.jars": ",".join(map(str, jars)),
+        "spark.driver.extraJavaOptions": options,
+        "spark.executor.extraJavaOptions": options,
+        "spark.executor.memory": "1g",
+        "spark.cores.max": "1",
+        "spark.sql.shuffle.partitions": "3",
+        "spark.ui.enabled": "false",
+    }
+    flags = [part for item in settings.items() for part in ("--conf", "=".join(item))]
+    command = [
+        str(HOME / "bin" / "spark-submit"), "--master", master, "--driver-memory", "1500m", *flags,
+        str(folder / "refresh.py"), "--conf", configure(tmp_path, sources),
+    ]  # fmt: skip
+    # Where nothing names a store, it lies beside the lake.
+    unset = ("PYTHONPATH", "MLFLOW_TRACKING_URI", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
+    environment = {key: value for key, value in os.environ.items() if key not in unset}
+    environment |= {"SPARK_HOME": str(HOME), "SPARK_LOCAL_IP": "127.0.0.1"}
     driver = tmp_path / "driver"
     driver.mkdir()
-    command = [
-        str(executor_python), "-m", "jobs", "refresh",
-        "--lake", str(tmp_path / "lake"), "--source", f"tree:{trees}",
-        "--set", f"session.master={master}",
-        "--set", f"session.jars={Path(sys.prefix) / 'share' / 'stackmill' / 'jars'}",
-        "--set", "session.spark={spark.executor.memory: 1g, spark.cores.max: '1'}",
-    ]  # fmt: skip
-    unset = ("PYTHONPATH", "MLFLOW_TRACKING_URI")  # the store beside the lake is the default
-    environment = {key: value for key, value in os.environ.items() if key not in unset}
     found = subprocess.run(
-        command,
-        cwd=driver,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+        command, cwd=driver, env=environment, capture_output=True, text=True, check=False, timeout=500
+    )  # fmt: skip
     assert found.returncode == 0, found.stderr[-3000:]
+    assert "session: spark-submit" in found.stderr
     assert "= kept" in found.stdout
-    assert (tmp_path / "lake" / "corpus" / "_delta_log").is_dir()
     assert (tmp_path / "mlflow.db").is_file()
+    here, there = tables_of(spark, built), tables_of(spark, tmp_path)
+    for name in here:
+        assert there[name] == here[name], name

@@ -138,7 +138,7 @@ def write_git(root: Path) -> Path:
 
 
 def write_jsonl(root: Path) -> Path:
-    """Rows in The Stack v2's columns: two files of a repository and a row without a path."""
+    """Rows in The Stack v2's columns: two files, a row without a path, a line that is cut off."""
     rows = [
         {"repo_name": "eve/tool", "path": "/LICENSE", "content": MIT.format(name="Eve"),
          "star_events_count": 70, "gha_license_id": "MIT"},
@@ -149,7 +149,8 @@ def write_jsonl(root: Path) -> Path:
     ]  # fmt: skip
     path = root / "rows.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = [json.dumps(row) for row in rows]
+    path.write_text("\n".join([*lines, lines[1][:40]]) + "\n")
     return path
 
 

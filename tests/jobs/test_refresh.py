@@ -124,12 +124,19 @@ def test_a_gigabyte_nul_bytes_links_and_odd_names_are_rows_like_others(
 
 def test_what_could_not_be_read_has_a_row_that_says_why(spark: Any, built: Path) -> None:
     errors = DeltaLake(spark, str(built / "lake")).read(SOURCE_ERRORS).collect()
-    kinds = {(row["kind"], row["member"].partition("/")[0]) for row in errors}
-    assert {
-        ("corrupt_archive", "broken-1.0"), ("archive_bomb", "bomb-1.0"),
-        ("path_traversal", "evil-1.0"), ("no_commits", "none"), ("null_value", "eve"),
-        ("empty_source", ""),
-    } <= kinds  # fmt: skip
+    sources = built / "sources"
+    assert sorted((row["kind"], row["source"], row["member"]) for row in errors) == sorted(
+        (kind, str(sources / source), member)
+        for kind, source, member in [
+            ("corrupt_archive", "archives", "broken-1.0"),
+            ("archive_bomb", "archives", "bomb-1.0"),
+            ("path_traversal", "archives", "evil-1.0/evil-1.0/../../etc/passwd"),
+            ("no_commits", "git", "none"),
+            ("null_value", "rows.jsonl", "eve/tool"),
+            ("null_value", "rows.jsonl", ""),  # the line that is cut off
+            ("empty_source", "empty", ""),
+        ]
+    )
     assert all(row["message"] for row in errors)
 
 
@@ -389,6 +396,25 @@ def test_parquet_with_other_columns_is_refused_with_both_named(
     said = capsys.readouterr().err
     assert "content <- content" in said
     assert "found text, name" in said
+
+
+def test_sources_of_rows_that_hold_none_are_error_rows_and_the_others_are_read(
+    spark: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "none.jsonl").write_text("")
+    columns = {name: pa.array([], pa.string()) for name in ("content", "path", "repo_name")}
+    pq.write_table(pa.table(columns), tmp_path / "none.parquet")
+    small.write_tree(tmp_path / "trees" / "ann", {"a.py": small.CODE})
+    kinds = {"folder": "parquet", "none.jsonl": "jsonl", "none.parquet": "parquet", "trees": "tree"}
+    sources = [{"kind": kind, "path": str(tmp_path / name)} for name, kind in kinds.items()]
+    assert main(["ingest", "--conf", configure(tmp_path, sources)]) == 0
+    lake = DeltaLake(spark, str(tmp_path / "lake"))
+    assert [row["path"] for row in lake.read(FILES).collect()] == ["a.py"]
+    errors = lake.read(SOURCE_ERRORS).collect()
+    assert {(row["kind"], row["source"], row["member"]) for row in errors} == {
+        ("empty_source", str(tmp_path / name), "") for name in list(kinds)[:3]
+    }
 
 
 def test_a_table_of_a_newer_version_is_refused(

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -229,52 +228,6 @@ def test_a_refresh_without_news_writes_nothing(spark: Any, built: Path) -> None:
     before = versions()
     assert main(["refresh", "--conf", str(built / "pipeline.yaml")]) == 0
     assert versions() == before
-
-
-@pytest.fixture
-def sources_to_change(built: Path, tmp_path: Path) -> Iterator[Path]:
-    """The sources of `built`, which are put back as they were: times and holes of files too."""
-    copy = ["cp", "-a", "--sparse=always"]
-    subprocess.run([*copy, str(built / "sources"), str(tmp_path / "backup")], check=True)
-    yield built / "sources"
-    shutil.rmtree(built / "sources")
-    subprocess.run([*copy, str(tmp_path / "backup"), str(built / "sources")], check=True)
-
-
-def test_refresh_equals_rebuild_and_order_is_nothing(
-    spark: Any, built: Path, sources_to_change: Path, tmp_path: Path
-) -> None:
-    """A lake that saw a change, a removal and an addition is the lake of what is left, built at once.
-
-    The rebuild has its sources in another order and other partitions.
-    """
-    sources = yaml.safe_load((built / "pipeline.yaml").read_text())["ingest"]["sources"]
-    folder = tmp_path / "refreshed"
-    path = configure(folder, sources)
-    shutil.copytree(built / "lake", folder / "lake")  # as a refresh of these sources left it
-    trees = sources_to_change / "trees"
-    (trees / "ann" / "area.py").write_text(small.CODE + "\n\nSIDES = 4\n")
-    (trees / "ann" / "made.py").unlink()
-    shutil.rmtree(trees / "cho")
-    small.write_tree(
-        trees / "fay", {"LICENSE": small.MIT.format(name="Fay"), "fay.py": small.OTHER}
-    )
-    assert main(["refresh", "--conf", path]) == 0
-
-    rebuilt = tmp_path / "rebuilt"
-    other = configure(rebuilt, sources[::-1])
-    settings = {"spark.sql.shuffle.partitions": "7", "spark.sql.files.maxPartitionBytes": "65536"}
-    before = {key: spark.conf.get(key) for key in settings}
-    try:
-        for key, value in settings.items():
-            spark.conf.set(key, value)
-        assert main(["refresh", "--conf", other]) == 0
-    finally:
-        for key, value in before.items():
-            spark.conf.set(key, value)
-    found, expected = tables_of(spark, folder), tables_of(spark, rebuilt)
-    for name in expected:
-        assert found[name] == expected[name], name
 
 
 def test_a_refresh_killed_between_its_writes_ends_as_if_it_had_not_been(

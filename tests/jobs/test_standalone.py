@@ -1,4 +1,8 @@
-"""A cluster whose executors have the wheel and not the repository: master and worker on loopback."""
+"""A cluster whose executors have the wheel and not the repository: master and worker on loopback.
+
+It builds a lake that this process has refreshed: with other partitions, another order of the sources
+and code for whole stages, which the tests' own session does without.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,8 @@ import pyspark
 import pytest
 import yaml
 
+from jobs.__main__ import main
+from tests.jobs import small
 from tests.jobs.lakes import configure, tables_of
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -104,18 +110,56 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.wait(30)
 
 
-def test_executors_run_the_wheel_and_the_tables_are_those_of_one_process(
-    spark: Any, built: Path, master: str, executor_python: Path, tmp_path: Path
+@pytest.fixture
+def sources_to_change(built: Path, tmp_path: Path) -> Iterator[Path]:
+    """The sources of `built`, which are put back as they were: times and holes of files too."""
+    copy = ["cp", "-a", "--sparse=always"]
+    subprocess.run([*copy, str(built / "sources"), str(tmp_path / "backup")], check=True)
+    yield built / "sources"
+    shutil.rmtree(built / "sources")
+    subprocess.run([*copy, str(tmp_path / "backup"), str(built / "sources")], check=True)
+
+
+def test_refresh_equals_rebuild_on_executors_that_have_the_wheel_and_order_is_nothing(
+    spark: Any,
+    built: Path,
+    sources_to_change: Path,
+    master: str,
+    executor_python: Path,
+    tmp_path: Path,
 ) -> None:
-    """By spark-submit, as on EMR; whole-stage code and partitions other than the tests' own."""
+    """A lake that saw a change, a removal and an addition is the lake of what is left, built at once."""
+    sources = yaml.safe_load((built / "pipeline.yaml").read_text())["ingest"]["sources"]
+    refreshed = tmp_path / "refreshed"
+    path = configure(refreshed, sources)
+    shutil.copytree(built / "lake", refreshed / "lake")  # as a refresh of these sources left it
+    trees = sources_to_change / "trees"
+    (trees / "ann" / "area.py").write_text(small.CODE + "\n\nSIDES = 4\n")
+    (trees / "ann" / "made.py").unlink()
+    shutil.rmtree(trees / "cho")
+    small.write_tree(
+        trees / "fay", {"LICENSE": small.MIT.format(name="Fay"), "fay.py": small.OTHER}
+    )
+    assert main(["refresh", "--conf", path]) == 0
+
+    rebuilt = tmp_path / "rebuilt"
+    submit(master, executor_python, configure(rebuilt, sources[::-1]))
+    # Where nothing names a store, it lies beside the lake.
+    assert (rebuilt / "mlflow.db").is_file()
+    found, expected = tables_of(spark, refreshed), tables_of(spark, rebuilt)
+    for name in expected:
+        assert found[name] == expected[name], name
+
+
+def submit(master: str, executor_python: Path, conf: str) -> None:
+    """Runs every job on the cluster by spark-submit, as on EMR."""
+    away = Path(conf).parent
     where = subprocess.run(
         [str(executor_python), "-c", "import jobs; print(jobs.__file__)"],
-        capture_output=True, text=True, check=True, cwd=tmp_path,
+        capture_output=True, text=True, check=True, cwd=away,
     )  # fmt: skip
     folder = Path(where.stdout.strip()).parent
     assert folder.is_relative_to(executor_python.parents[1])
-
-    sources = yaml.safe_load((built / "pipeline.yaml").read_text())["ingest"]["sources"]
     jars = sorted((Path(sys.prefix) / "share" / "stackmill" / "jars").glob("*.jar"))
     options = "-XX:+UseParallelGC -XX:TieredStopAtLevel=1"
     settings = {
@@ -126,26 +170,20 @@ def test_executors_run_the_wheel_and_the_tables_are_those_of_one_process(
         "spark.executor.memory": "1g",
         "spark.cores.max": "1",
         "spark.sql.shuffle.partitions": "3",
+        "spark.sql.files.maxPartitionBytes": "65536",
         "spark.ui.enabled": "false",
     }
     flags = [part for item in settings.items() for part in ("--conf", "=".join(item))]
     command = [
         str(HOME / "bin" / "spark-submit"), "--master", master, "--driver-memory", "1500m", *flags,
-        str(folder / "refresh.py"), "--conf", configure(tmp_path, sources),
+        str(folder / "refresh.py"), "--conf", conf,
     ]  # fmt: skip
-    # Where nothing names a store, it lies beside the lake.
     unset = ("PYTHONPATH", "MLFLOW_TRACKING_URI", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
     environment = {key: value for key, value in os.environ.items() if key not in unset}
     environment |= {"SPARK_HOME": str(HOME), "SPARK_LOCAL_IP": "127.0.0.1"}
-    driver = tmp_path / "driver"
-    driver.mkdir()
     found = subprocess.run(
-        command, cwd=driver, env=environment, capture_output=True, text=True, check=False, timeout=500
+        command, cwd=away, env=environment, capture_output=True, text=True, check=False, timeout=500
     )  # fmt: skip
     assert found.returncode == 0, found.stderr[-3000:]
     assert "session: spark-submit" in found.stderr
     assert "= kept" in found.stdout
-    assert (tmp_path / "mlflow.db").is_file()
-    here, there = tables_of(spark, built), tables_of(spark, tmp_path)
-    for name in here:
-        assert there[name] == here[name], name

@@ -120,6 +120,7 @@ def sources_to_change(built: Path, tmp_path: Path) -> Iterator[Path]:
     subprocess.run([*copy, str(tmp_path / "backup"), str(built / "sources")], check=True)
 
 
+@pytest.mark.timeout(1200)  # two refreshes, one of them in four processes
 def test_refresh_equals_rebuild_on_executors_that_have_the_wheel_and_order_is_nothing(
     spark: Any,
     built: Path,
@@ -182,7 +183,7 @@ def submit(master: str, executor_python: Path, conf: str) -> None:
     environment = {key: value for key, value in os.environ.items() if key not in unset}
     environment |= {"SPARK_HOME": str(HOME), "SPARK_LOCAL_IP": "127.0.0.1"}
     found = subprocess.run(
-        command, cwd=away, env=environment, capture_output=True, text=True, check=False, timeout=500
+        command, cwd=away, env=environment, capture_output=True, text=True, check=False, timeout=900
     )  # fmt: skip
     assert found.returncode == 0, found.stderr[-3000:]
     assert "session: spark-submit" in found.stderr

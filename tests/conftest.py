@@ -32,9 +32,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "spark.sql.warehouse.dir": str(scratch / "warehouse"),
             "spark.driver.memory": "2g",
             "spark.databricks.delta.snapshotPartitions": "1",
-            # Half the CPU of a small job is the making and compiling of code for whole stages.
-            # `test_standalone` runs every job with it and finds the same tables.
-            "spark.sql.codegen.wholeStage": "false",
+            # A refresh generates more classes than the default of 100: each would be compiled again.
             "spark.sql.codegen.cache.maxEntries": "10000",
         },
     )

@@ -1,7 +1,6 @@
 """A cluster whose executors have the wheel and not the repository: master and worker on loopback.
 
-It builds a lake that this process has refreshed: with other partitions, another order of the sources
-and code for whole stages, which the tests' own session does without.
+It builds a lake that this process has refreshed, with other partitions and another order of sources.
 """
 
 from __future__ import annotations

@@ -155,7 +155,12 @@ def list_sources(sources: Iterable[SourceConfig], limits: Limits, lake: Lake) ->
     errors: list[ErrorRecord] = []
     for source in sources:
         if source.kind in ROW_KINDS:
-            rows.append(RowSource(source, _rows_fingerprint(lake, source, settings)))
+            fingerprint = _rows_fingerprint(lake, source, settings)
+            if fingerprint is None:
+                message = "expected rows, one a file, found none"
+                errors.append(ErrorRecord(source.location, "", "empty_source", message))
+            else:
+                rows.append(RowSource(source, fingerprint))
             continue
         for found in reader_for(source.kind).list_units(source):
             if isinstance(found, ErrorRecord):
@@ -182,12 +187,17 @@ def _with_settings(unit: Unit, settings: str) -> Unit:
     return Unit(**{**asdict(unit), "fingerprint": digest})
 
 
-def _rows_fingerprint(lake: Lake, source: SourceConfig, settings: str) -> str:
-    """Of the source's data files: path, size and time of change."""
-    files = lake.read_source(source.kind, source.location).select(
+def _rows_fingerprint(lake: Lake, source: SourceConfig, settings: str) -> str | None:
+    """Of the source's data files: path, size and time of change. None if they hold no row."""
+    rows = lake.read_source(source.kind, source.location)
+    if not rows.columns:
+        return None
+    files = rows.select(
         "_metadata.file_path", "_metadata.file_size", "_metadata.file_modification_time"
     )
     listed = sorted(str(tuple(row)) for row in files.distinct().toLocalIterator())
+    if not listed:
+        return None
     text = "\n".join([settings, source.model_dump_json(), *listed])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

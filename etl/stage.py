@@ -29,7 +29,7 @@ class Lake(Protocol):
     def exists(self, table: Table) -> bool: ...
 
     def read_source(self, kind: str, path: str) -> DataFrame:
-        """The rows of an external Parquet, JSON Lines or Delta source, as they are."""
+        """The rows of an external Parquet, JSON Lines or Delta source; no columns if it is empty."""
         ...
 
     def local_rows(

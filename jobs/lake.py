@@ -37,6 +37,7 @@ MISSING = {  # error classes of a table that is not there
     "PATH_NOT_FOUND",
     "SCHEMA_NOT_FOUND",
 }
+NO_FILES = "UNABLE_TO_INFER_SCHEMA"  # of a folder that holds no data files
 
 
 class DeltaLake:
@@ -79,11 +80,13 @@ class DeltaLake:
         return self._no_rows(table) if found is None else self._rows(table, found)
 
     def read_source(self, kind: str, path: str) -> DataFrame:
-        """Raises ConfigError for a path where nothing is."""
+        """Without columns where no file is. Raises ConfigError for a path where nothing is."""
         reader = self.spark.read
         try:
             return reader.json(path) if kind == "jsonl" else reader.format(kind).load(path)
         except AnalysisException as error:
+            if _condition(error) == NO_FILES:
+                return self.spark.createDataFrame([], T.StructType([]))
             if _condition(error) not in MISSING:
                 raise
             raise ConfigError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -62,9 +63,11 @@ def write_trees(root: Path) -> Path:
             "latin.py": "# caf\xe9 au lait, d\xe9j\xe0 vu, na\xefve\n".encode("latin-1")
             + CODE.encode(),
             "empty.py": "",
+            "nul.py": CODE.encode() + b"\0\n",
             "node_modules/x/index.js": "function two() { return 1 + 1; }\n",
         },
     )
+    write_trouble(trees / "ann")
     write_tree(
         trees / "bob",
         {
@@ -75,6 +78,17 @@ def write_trees(root: Path) -> Path:
     )
     write_tree(trees / "cho", {"area.py": CODE, "cho.py": "import os\nprint(os.getcwd())\n"})
     return trees
+
+
+def write_trouble(folder: Path) -> None:
+    """A line of a gigabyte (sparse on disk), a name that is not UTF-8, links that lead in circles."""
+    with (folder / "line.json").open("wb") as file:
+        file.write(b'["')
+        file.truncate(1 << 30)
+    with open(os.path.join(os.fsencode(folder), b"caf\xe9.py"), "wb") as file:
+        file.write(b"import cmath\n\n\ndef phase(value):\n    return cmath.phase(value)\n")
+    (folder / "itself").symlink_to("itself")
+    (folder / "up").symlink_to("..")
 
 
 def write_archives(root: Path) -> Path:
@@ -124,7 +138,7 @@ def write_git(root: Path) -> Path:
 
 
 def write_jsonl(root: Path) -> Path:
-    """Rows in The Stack v2's columns: two files of a repository and a row without a path."""
+    """Rows in The Stack v2's columns: two files, a row without a path, a line that is cut off."""
     rows = [
         {"repo_name": "eve/tool", "path": "/LICENSE", "content": MIT.format(name="Eve"),
          "star_events_count": 70, "gha_license_id": "MIT"},
@@ -135,7 +149,8 @@ def write_jsonl(root: Path) -> Path:
     ]  # fmt: skip
     path = root / "rows.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = [json.dumps(row) for row in rows]
+    path.write_text("\n".join([*lines, lines[1][:40]]) + "\n")
     return path
 
 

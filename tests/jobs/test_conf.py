@@ -8,6 +8,9 @@ import pytest
 
 from etl.errors import ConfigError
 from jobs import conf
+from jobs.report import report_path
+from jobs.runner import parse
+from jobs.tracking import tracking_uri
 
 CONF = sorted(Path(__file__).parents[2].glob("conf/*.yaml"))
 
@@ -78,3 +81,13 @@ def test_the_order_of_rules_changes_the_digest(tmp_path: Path) -> None:
     one = conf.load(write(tmp_path, "lake: x\ndecide: {rules: {license: {}, vendored: {}}}\n"), [])
     two = conf.load(write(tmp_path, "lake: x\ndecide: {rules: {vendored: {}, license: {}}}\n"), [])
     assert conf.digest(one.decide) != conf.digest(two.decide)
+
+
+def test_the_demo_lies_where_others_look_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    demo = parse("refresh", "", ["--conf", "conf/demo.yaml"])
+    assert Path(demo.config.lake) == Path("build/demo/lake")
+    assert Path(report_path(demo)) == root / "build/demo/report/index.html"
+    assert tracking_uri(demo.config) == f"sqlite:///{root}/build/demo/mlflow.db"

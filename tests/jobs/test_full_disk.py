@@ -20,10 +20,10 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own of 24 MB."""
+    """A file system of its own of 8 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], check=True)
     try:
         yield disk
     finally:
@@ -40,9 +40,9 @@ def test_a_full_disk_fails_clearly_and_a_rerun_completes(
     before = DeltaLake(spark, lake).read(FILES).count()
 
     noise = random.Random(7)
-    big = "".join(f"x = '{noise.getrandbits(256):064x}'\n" for _ in range(400_000))  # 28 MB of hex
+    big = "".join(f"x = '{noise.getrandbits(256):064x}'\n" for _ in range(130_000))  # 9 MB of hex
     for index in range(4):
-        small.write_tree(trees / "big", {f"{index}.py": big[index * 7_000_000 :][:7_000_000]})
+        small.write_tree(trees / "big", {f"{index}.py": big[index * 2_300_000 :][:2_300_000]})
     capsys.readouterr()
     assert main(["ingest", *base, "--source", f"tree:{trees}"]) == 1
     assert "the disk is full" in capsys.readouterr().err
@@ -50,7 +50,7 @@ def test_a_full_disk_fails_clearly_and_a_rerun_completes(
     assert readable.read(FILES).count() == before
     assert readable.read(BLOBS).where("content IS NOT NULL").count() > 0
 
-    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+    subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
     report = ["--set", f"report.path={tmp_path}/index.html"]
     assert main(["refresh", *base, *report, "--source", f"tree:{trees}"]) == 0
     found = DeltaLake(spark, lake)

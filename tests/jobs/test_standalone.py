@@ -1,8 +1,12 @@
-"""A cluster whose executors have the wheel and not the repository: master and worker on loopback."""
+"""A cluster whose executors have the wheel and not the repository: master and worker on loopback.
+
+It builds a lake that this process has refreshed, with other partitions and another order of sources.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,15 +14,20 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyspark
 import pytest
+import yaml
 
+from jobs.__main__ import main
 from tests.jobs import small
+from tests.jobs.lakes import configure, tables_of
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 HOME = Path(pyspark.__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 def free_port() -> int:
@@ -51,6 +60,11 @@ def executor_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
          "--target", str(site), str(wheel)],
         check=True,
     )  # fmt: skip
+    # As a packed environment would, it brings the kernels compiled.
+    for package in ("facts", "near_dedup"):
+        for compiled in (ROOT / "etl" / package / "__pycache__").glob("*.nb[ic]"):
+            (site / "etl" / package / "__pycache__").mkdir(exist_ok=True)
+            shutil.copy(compiled, site / "etl" / package / "__pycache__")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder / "bin" / "python"
 
@@ -95,37 +109,81 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.wait(30)
 
 
-def test_executors_run_the_wheel(
-    master: str, executor_python: Path, tmp_path: Path, wheel: Path
-) -> None:
-    where = subprocess.run(
-        [str(executor_python), "-c", "import etl; print(etl.__file__)"],
-        capture_output=True, text=True, check=True, cwd=tmp_path,
-    )  # fmt: skip
-    assert str(executor_python.parents[1]) in where.stdout
+@pytest.fixture
+def sources_to_change(built: Path, tmp_path: Path) -> Iterator[Path]:
+    """The sources of `built`, which are put back as they were: times and holes of files too."""
+    copy = ["cp", "-a", "--sparse=always"]
+    subprocess.run([*copy, str(built / "sources"), str(tmp_path / "backup")], check=True)
+    yield built / "sources"
+    shutil.rmtree(built / "sources")
+    subprocess.run([*copy, str(tmp_path / "backup"), str(built / "sources")], check=True)
 
-    trees = small.write_trees(tmp_path)
-    driver = tmp_path / "driver"
-    driver.mkdir()
-    command = [
-        str(executor_python), "-m", "jobs", "refresh",
-        "--lake", str(tmp_path / "lake"), "--source", f"tree:{trees}",
-        "--set", f"session.master={master}",
-        "--set", f"session.jars={Path(sys.prefix) / 'share' / 'stackmill' / 'jars'}",
-        "--set", "session.spark={spark.executor.memory: 1g, spark.cores.max: '1'}",
-    ]  # fmt: skip
-    unset = ("PYTHONPATH", "MLFLOW_TRACKING_URI")  # the store beside the lake is the default
-    environment = {key: value for key, value in os.environ.items() if key not in unset}
-    found = subprocess.run(
-        command,
-        cwd=driver,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
+
+@pytest.mark.timeout(1200)  # two refreshes, one of them in four processes
+def test_refresh_equals_rebuild_on_executors_that_have_the_wheel_and_order_is_nothing(
+    spark: Any,
+    built: Path,
+    sources_to_change: Path,
+    master: str,
+    executor_python: Path,
+    tmp_path: Path,
+) -> None:
+    """A lake that saw a change, a removal and an addition is the lake of what is left, built at once."""
+    sources = yaml.safe_load((built / "pipeline.yaml").read_text())["ingest"]["sources"]
+    refreshed = tmp_path / "refreshed"
+    path = configure(refreshed, sources)
+    shutil.copytree(built / "lake", refreshed / "lake")  # as a refresh of these sources left it
+    trees = sources_to_change / "trees"
+    (trees / "ann" / "area.py").write_text(small.CODE + "\n\nSIDES = 4\n")
+    (trees / "ann" / "made.py").unlink()
+    shutil.rmtree(trees / "cho")
+    small.write_tree(
+        trees / "fay", {"LICENSE": small.MIT.format(name="Fay"), "fay.py": small.OTHER}
     )
+    assert main(["refresh", "--conf", path]) == 0
+
+    rebuilt = tmp_path / "rebuilt"
+    submit(master, executor_python, configure(rebuilt, sources[::-1]))
+    # Where nothing names a store, it lies beside the lake.
+    assert (rebuilt / "mlflow.db").is_file()
+    found, expected = tables_of(spark, refreshed), tables_of(spark, rebuilt)
+    for name in expected:
+        assert found[name] == expected[name], name
+
+
+def submit(master: str, executor_python: Path, conf: str) -> None:
+    """Runs every job on the cluster by spark-submit, as on EMR."""
+    away = Path(conf).parent
+    where = subprocess.run(
+        [str(executor_python), "-c", "import jobs; print(jobs.__file__)"],
+        capture_output=True, text=True, check=True, cwd=away,
+    )  # fmt: skip
+    folder = Path(where.stdout.strip()).parent
+    assert folder.is_relative_to(executor_python.parents[1])
+    jars = sorted((Path(sys.prefix) / "share" / "stackmill" / "jars").glob("*.jar"))
+    options = "-XX:+UseParallelGC -XX:TieredStopAtLevel=1"
+    settings = {
+        "spark.pyspark.python": str(executor_python),
+        "spark.jars": ",".join(map(str, jars)),
+        "spark.driver.extraJavaOptions": options,
+        "spark.executor.extraJavaOptions": options,
+        "spark.executor.memory": "1g",
+        "spark.cores.max": "1",
+        "spark.sql.shuffle.partitions": "3",
+        "spark.sql.files.maxPartitionBytes": "65536",
+        "spark.ui.enabled": "false",
+    }
+    flags = [part for item in settings.items() for part in ("--conf", "=".join(item))]
+    command = [
+        str(HOME / "bin" / "spark-submit"), "--master", master, "--driver-memory", "1500m", *flags,
+        str(folder / "refresh.py"), "--conf", conf,
+    ]  # fmt: skip
+    unset = ("PYTHONPATH", "MLFLOW_TRACKING_URI", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
+    environment = {key: value for key, value in os.environ.items() if key not in unset}
+    environment |= {"SPARK_HOME": str(HOME), "SPARK_LOCAL_IP": "127.0.0.1"}
+    found = subprocess.run(
+        command, cwd=away, env=environment, capture_output=True, text=True, check=False, timeout=900
+    )  # fmt: skip
     assert found.returncode == 0, found.stderr[-3000:]
+    assert "session: spark-submit" in found.stderr
     assert "= kept" in found.stdout
-    assert (tmp_path / "lake" / "corpus" / "_delta_log").is_dir()
-    assert (tmp_path / "mlflow.db").is_file()

@@ -248,6 +248,31 @@ def test_an_archive_whose_own_name_is_not_utf8_is_read(tmp_path):
     assert len(found.files) == 2
 
 
+INSIDE, OUTSIDE = ["a.py", "sub/b.py", "c d"], ["../x.py", "/etc/x.py", "sub/../../x.py"]
+TYPES = [tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE]
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None
+)
+@given(st.lists(st.tuples(st.sampled_from(INSIDE + OUTSIDE), st.sampled_from(TYPES)), max_size=12))
+def test_each_member_is_a_file_or_an_error_row_and_none_is_both(tmp_path, members):
+    infos = [special(name, kind, "a.py") for name, kind in members]
+    found = read_source("archives", write(tmp_path, "one-1.0.tar", tar({}, *infos)))
+    names = [name for name, kind in members if kind != tarfile.DIRTYPE]
+    inside = [name for name in names if name in INSIDE]
+    assert set(found.statuses) == set(inside)
+    assert sorted(error.kind for error in found.errors) == sorted(
+        ["duplicate_member"] * (len(inside) - len(set(inside)))
+        + ["path_traversal"] * (len(names) - len(inside))
+        + ["empty_archive"] * (not names)
+    )
+    first = {name: kind for name, kind in reversed(members) if kind != tarfile.DIRTYPE}
+    assert found.statuses == {
+        name: "stored" if first[name] == tarfile.REGTYPE else "link" for name in set(inside)
+    }
+
+
 # --- damage
 
 

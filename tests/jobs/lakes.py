@@ -1,0 +1,61 @@
+"""Lakes on disk: a configuration with its lake beside it, and all rows of its tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from etl.tables import (
+    BLOBS,
+    CORPUS,
+    DECISIONS,
+    DOCUMENTS,
+    DUPLICATES,
+    FACTS,
+    FILES,
+    LICENSE_FACTS,
+    LICENSES,
+    NAME_FACTS,
+    PII_SPANS,
+    REPOS,
+    SIGNATURES,
+    SOURCE_ERRORS,
+    Table,
+)
+from jobs.lake import DeltaLake
+
+COMPARED = (
+    REPOS, FILES, BLOBS, SOURCE_ERRORS, FACTS, NAME_FACTS, SIGNATURES, PII_SPANS, LICENSE_FACTS,
+    LICENSES, DOCUMENTS, DUPLICATES, DECISIONS, CORPUS,
+)  # fmt: skip
+
+
+def configure(folder: Path, sources: list[dict[str, str]], **sections: Any) -> str:
+    """A configuration file with its lake beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "pipeline.yaml"
+    ingest = {"sources": sources, **sections.pop("ingest", {})}
+    values = {"lake": str(folder / "lake"), "ingest": ingest, **sections}
+    path.write_text(yaml.safe_dump(values))
+    return str(path)
+
+
+def rows_of(spark: Any, folder: Path, table: Table) -> list[str]:
+    """The table's rows over the columns that are not volatile, in an order of their own."""
+    lake = DeltaLake(spark, str(folder / "lake"))
+    columns = [name for name in table.columns if name not in table.volatile]
+    found = lake.read(table).select(*columns).collect()
+    return sorted(
+        json.dumps(row.asDict(recursive=True), default=_shown, sort_keys=True) for row in found
+    )
+
+
+def _shown(value: Any) -> str:
+    return value.hex() if isinstance(value, (bytes, bytearray)) else str(value)
+
+
+def tables_of(spark: Any, folder: Path) -> dict[str, list[str]]:
+    return {table.name: rows_of(spark, folder, table) for table in COMPARED}

@@ -19,8 +19,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[spark,dev]'
-	$(BIN)/python -m jobs.resolve_jars
-	$(BIN)/python -m jobs.warm_up
+	$(BIN)/python -m jobs.warm_up & $(BIN)/python -m jobs.resolve_jars && wait $$!
 	touch $@
 
 demo-sources: setup
@@ -39,7 +38,6 @@ $(VENV4)/.ready: pyproject.toml constraints.txt constraints-spark4.txt | setup
 	awk -F== 'NR==FNR {own[$$1]; next} !($$1 in own)' constraints-spark4.txt constraints.txt > build/constraints-common.txt
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(VENV4)/bin/python --constraint build/constraints-common.txt --constraint constraints-spark4.txt --editable '.[spark,dev]'
 	$(VENV4)/bin/python -m jobs.resolve_jars
-	$(VENV4)/bin/python -m jobs.warm_up
 	touch $@
 
 test-spark4: $(VENV4)/.ready ## the tests that need Spark, on PySpark 4.1 and Delta 4.4

@@ -44,10 +44,6 @@ PARQUET = {
     "spark.hadoop.parquet.compression.codec.zstd.level": "1",
 }
 
-JAVA_OPTIONS = "spark.driver.extraJavaOptions"
-CLASS_ARCHIVE = "classes.jsa"  # beside the jars
-ARCHIVE_CLASSES = "STACKMILL_ARCHIVE_CLASSES"  # environment: set while the archive is made
-
 LOCAL = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -59,7 +55,7 @@ LOCAL = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "3g",
     # Half the CPU of a short job is the optimising compiler's: the first tier alone is enough.
-    JAVA_OPTIONS: "-XX:+UseParallelGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m",
+    "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m",
 }
 
 
@@ -120,38 +116,6 @@ def open_session(name: str, config: SessionConfig) -> SparkSession:
     return session
 
 
-def _local_settings(config: SessionConfig) -> dict[str, str]:
-    """LOCAL, the master, and the jars: on the driver's own class path where it is all there is."""
-    master = config.master or os.environ.get("SPARK_MASTER", f"local[{os.cpu_count()}]")
-    folder = jars_folder(config)
-    jars = sorted(str(path) for path in folder.glob("*.jar"))
-    if not jars:
-        raise ConfigError(
-            f"{folder}: expected Delta's jars, found none: run `make setup`, or "
-            "set session.jars or STACKMILL_JARS to the folder that holds them"
-        )
-    settings = {**LOCAL, "spark.master": master}
-    if not master.startswith("local"):
-        return {**settings, "spark.jars": ",".join(jars)}
-    options = f"{LOCAL[JAVA_OPTIONS]} {_class_archive(folder / CLASS_ARCHIVE)}"
-    return {
-        **settings,
-        "spark.driver.extraClassPath": os.pathsep.join(jars),
-        JAVA_OPTIONS: options,
-    }
-
-
-def _class_archive(archive: Path) -> str:
-    """JVM options that load classes from the archive, which saves a fifth of a short job's CPU.
-
-    The JVM passes over an archive of another JDK or of other jars. `jobs.warm_up` makes it.
-    """
-    quiet = "-Xlog:cds=off -Xlog:cds+dynamic=off -Xlog:class+path=off"
-    if os.environ.get(ARCHIVE_CLASSES):
-        return f"{quiet} -XX:ArchiveClassesAtExit={archive}"
-    return f"{quiet} -XX:SharedArchiveFile={archive} -Xshare:auto" if archive.exists() else ""
-
-
 def _missing_settings(where: str, config: SessionConfig) -> dict[str, str]:
     """What has to be set before the session starts and is not set by the platform."""
     from pyspark import SparkConf
@@ -159,7 +123,17 @@ def _missing_settings(where: str, config: SessionConfig) -> dict[str, str]:
     given = SparkConf() if where in ("spark-submit", "emr") else None
     settings: dict[str, str] = dict(PARQUET)
     if where == "local":
-        settings.update(_local_settings(config))
+        settings.update(LOCAL)
+        settings["spark.master"] = config.master or os.environ.get(
+            "SPARK_MASTER", f"local[{os.cpu_count()}]"
+        )
+        jars = sorted(str(path) for path in jars_folder(config).glob("*.jar"))
+        if not jars:
+            raise ConfigError(
+                f"{jars_folder(config)}: expected Delta's jars, found none: run `make setup`, or "
+                "set session.jars or STACKMILL_JARS to the folder that holds them"
+            )
+        settings["spark.jars"] = ",".join(jars)
     settings.update(config.spark)
     extensions = settings.get("spark.sql.extensions") or (
         given.get("spark.sql.extensions", "") if given else ""

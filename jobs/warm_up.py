@@ -8,8 +8,10 @@ run it in the environment before it is packed, on a machine with the executors' 
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -26,20 +28,23 @@ TEXTS = {  # together they reach every kernel of the facts
 }
 
 
+def compile_group(number: int) -> None:
+    """The kernels of one group of annotators; of the rest for the number behind the last."""
+    content = pa.array(list(TEXTS.values()))
+    names = pa.array([[name] for name in TEXTS])
+    if number < len(annotators.GROUPS):
+        batch = annotators.Batch(content, names, np.ones(len(TEXTS), np.bool_))
+        annotators.GROUPS[number].annotate(batch)
+    else:
+        find_people(content, pa.array([[1]] * len(TEXTS), pa.list_(pa.int64())))
+        shingle_sets(content)
+
+
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     started = time.monotonic()
-    content = pa.array(list(TEXTS.values()))
-    every = sum(group.bit for group in annotators.GROUPS)
-    columns = [
-        pa.array(list(TEXTS)),
-        content,
-        pa.array([[name] for name in TEXTS]),
-        pa.array(np.full(len(TEXTS), every, np.int32)),
-    ]
-    annotators.annotate_batch(pa.RecordBatch.from_arrays(columns, schema=annotators.INPUT))
-    find_people(content, pa.array([[1]] * len(TEXTS), pa.list_(pa.int64())))
-    shingle_sets(content)
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(compile_group, range(len(annotators.GROUPS) + 1)))
     logger.info("kernels are compiled: %.0f s", time.monotonic() - started)
     return 0
 

@@ -185,7 +185,9 @@ def _meet(
     held = _Blocked(np.empty(0, np.int64), np.empty(0, np.int64))
     if lake.exists(UNVERIFIED):
         held = _Blocked(*collect_columns(lake, lake.read(UNVERIFIED).select("document", "block")))
-    bits = candidates.part_bits(num_new, config)
+    # The index comes along whole: its parts are to be as small as those of a first build
+    num_all = num_new if new is None else lake.read(SIGNATURES).count()
+    bits = candidates.part_bits(num_all, config)
     found = candidates.find_buckets(lake, sketches, held.document, bits, config)
     apart: list[str] = []
     deferred = held

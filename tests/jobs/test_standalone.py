@@ -184,6 +184,7 @@ def submit(master: str, executor_python: Path, conf: str) -> None:
     found = subprocess.run(
         command, cwd=away, env=environment, capture_output=True, text=True, check=False, timeout=900
     )  # fmt: skip
-    assert found.returncode == 0, found.stderr[-3000:]
-    assert "session: spark-submit" in found.stderr
+    said = found.stdout + found.stderr  # spark-submit hands the program's errors on as output
+    assert found.returncode == 0, said[-3000:]
+    assert "session: spark-submit" in said
     assert "= kept" in found.stdout

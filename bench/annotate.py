@@ -34,7 +34,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from etl.annotate import AnnotateConfig, annotate, annotated_class, due_contents
-from etl.ingest import SIZE_CLASSES
+from etl.ingest import size_class
 from etl.licenses import license_role
 from etl.tables import BLOBS, FACT_TABLES, FILES
 from jobs.lake import DeltaLake
@@ -89,12 +89,21 @@ def write_lake(lake: DeltaLake, files: Iterator[tuple[str, bytes]], num_bytes: i
                     break
                 text = raw.decode()
                 blob_id = hashlib.sha256(raw + b"%d" % round_number).hexdigest()
-                size_class = sum(len(raw) > bound for bound in SIZE_CLASSES)
                 name = path.rsplit("/", 1)[-1]
                 role = license_role(path)
                 full = f"{round_number}/{path}"
                 rows.append(
-                    (blob_id, size_class, blob_id, "utf-8", len(raw), text, full, name, role)
+                    (
+                        blob_id,
+                        size_class(len(raw)),
+                        blob_id,
+                        "utf-8",
+                        len(raw),
+                        text,
+                        full,
+                        name,
+                        role,
+                    )
                 )
                 total += len(raw)
                 if len(rows) == 512:
@@ -146,8 +155,8 @@ def pass_alone(lake: DeltaLake, due: DataFrame, classes: list[int]) -> None:
     """What is due is known before: the content is read, annotated and written, no more."""
     target = f"{lake.location}/annotated"
     shutil.rmtree(target, ignore_errors=True)
-    for size_class in classes:
-        rows = annotated_class(lake, due, F.lit(True), size_class)
+    for number in classes:
+        rows = annotated_class(lake, due, F.lit(True), number)
         rows.write.format("delta").mode("append").save(target)
 
 

@@ -98,8 +98,10 @@ def ingest(lake: Lake, config: IngestConfig) -> Counts:
     """
     listing = list_sources(config.sources, config.limits, lake)
     order = {source.location: index for index, source in enumerate(config.sources)}
-    before = lake.read(REPOS).where(F.col("source").isin(list(order)))
-    known = {row["repo_id"]: row["fingerprint"] for row in _ids(before, "repo_id", "fingerprint")}
+    held = lake.read(REPOS).where(F.col("source").isin(list(order)))
+    # Bounded like the listing: one small row a repository of the configured sources
+    before = held.select("repo_id", "fingerprint", "source").collect()
+    known = {row["repo_id"]: row["fingerprint"] for row in before}
 
     due = [unit for unit in listing.units if known.get(unit.repo_id) != unit.fingerprint]
     rows_due = [rows for rows in listing.rows if rows.fingerprint not in set(known.values())]
@@ -117,7 +119,7 @@ def ingest(lake: Lake, config: IngestConfig) -> Counts:
     unchanged = {unit.repo_id for unit in listing.units} - {unit.repo_id for unit in due}
     gone = {
         row["repo_id"]
-        for row in _ids(before, "repo_id", "source")
+        for row in before
         if row["repo_id"] not in unchanged and row["source"] not in unchanged_rows
     }
     return _commit(lake, _Plan(listing, order, gone, unchanged, unchanged_rows), read)
@@ -200,11 +202,6 @@ def _rows_fingerprint(lake: Lake, source: SourceConfig, settings: str) -> str | 
         return None
     text = "\n".join([settings, source.model_dump_json(), *listed])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _ids(rows: DataFrame, *columns: str) -> Iterator[Any]:
-    """Bounded like the listing: one small row a repository of the configured sources."""
-    return iter(rows.select(*columns).toLocalIterator())
 
 
 # --- reading, on executors
@@ -409,8 +406,7 @@ def size_class(num_bytes: int) -> int:
 
 
 def _commit(lake: Lake, plan: _Plan, read: DataFrame) -> Counts:
-    # All but the contents is small: staged once, it is what every table is made from.
-    rows = lake.staged("rows-read", _claimed(lake, read.drop("content"), plan))
+    rows = _claimed(lake, read.drop("content"), plan)
     files = _one_file_a_path(rows.where("is_mine AND file IS NOT NULL"))
     files = lake.staged("files-read", files)
     kept_files = files.where("is_least")
@@ -420,8 +416,9 @@ def _commit(lake: Lake, plan: _Plan, read: DataFrame) -> Counts:
     if num_blobs:
         lake.append(BLOBS, _contents(read, new_blobs))
     _replace_errors(lake, _errors(lake, plan.listing, rows, files.where("NOT is_least")), plan)
-    repos = lake.staged("repos-read", _repos(rows.where("is_mine"), kept_files))
-    repo_ids = {row["repo_id"] for row in _ids(repos, "repo_id")}
+    repos = _repos(rows.where("is_mine"), kept_files)
+    with_repo = rows.where("is_mine AND repo IS NOT NULL").select("repo_id").distinct()
+    repo_ids = {row["repo_id"] for row in with_repo.collect()}  # bounded like the listing
     touched = repo_ids | plan.gone
     if touched:
         lake.replace_repos(FILES, kept_files.select(*FILES.columns), touched)
@@ -440,10 +437,13 @@ def _commit(lake: Lake, plan: _Plan, read: DataFrame) -> Counts:
 
 
 def _claimed(lake: Lake, read: DataFrame, plan: _Plan) -> DataFrame:
-    """What was read, with the source that owns the repository and whether it `is_mine`.
+    """What was read, with whether it `is_mine`, and else the repository's `owner`.
 
-    A repository that two sources hold belongs to the first of them in the configuration.
+    A repository that two sources hold belongs to the first of them in the configuration. Of units
+    (no rows) the listing has told that already.
     """
+    if not plan.listing.rows:
+        return read.withColumns({"owner": F.lit(None).cast("string"), "is_mine": F.lit(True)})
     places = F.broadcast(lake.local_rows(plan.order.items(), "source string, place int"))
     claims = read.where("repo IS NOT NULL").select("repo_id", "source")
     if lake.exists(REPOS):
@@ -455,8 +455,14 @@ def _claimed(lake: Lake, read: DataFrame, plan: _Plan) -> DataFrame:
     owners = (
         claims.join(places, on="source", how="inner")
         .groupBy("repo_id")
-        .agg(F.min(F.struct("place", "source"))["source"].alias("owner"))
+        .agg(
+            F.min(F.struct("place", "source"))["source"].alias("owner"),
+            F.count_distinct("source").alias("claims"),
+        )
+        .where("claims > 1")
+        .select("repo_id", "owner")
     )
+    owners = lake.staged("owners", owners)
     is_mine = F.coalesce(F.col("source") == F.col("owner"), F.lit(True))
     joined = read.join(F.broadcast(owners), on="repo_id", how="left")
     return joined.withColumn("is_mine", is_mine)
@@ -580,8 +586,10 @@ def _replace_errors(lake: Lake, errors: DataFrame, plan: _Plan) -> None:
             F.broadcast(unread), on="repo_id", how="left_semi"
         ).select(*SOURCE_ERRORS.columns)
     )  # fmt: skip
-    after = lake.staged("source-errors", stays.unionByName(errors.select(*SOURCE_ERRORS.columns)))
-    if not after.exceptAll(before).isEmpty() or not before.exceptAll(after).isEmpty():
+    after = stays.unionByName(errors.select(*SOURCE_ERRORS.columns))
+    sides = before.withColumn("side", F.lit(-1)).unionByName(after.withColumn("side", F.lit(1)))
+    balance = sides.groupBy(*SOURCE_ERRORS.columns).agg(F.sum("side").alias("balance"))
+    if not balance.where("balance <> 0").isEmpty():
         lake.overwrite(SOURCE_ERRORS, after)
 
 

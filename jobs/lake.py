@@ -8,6 +8,7 @@ itself, limited to the sampled repositories.
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pyspark.errors import AnalysisException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -37,6 +38,8 @@ MISSING = {  # error classes of a table that is not there
     "PATH_NOT_FOUND",
     "SCHEMA_NOT_FOUND",
 }
+NO_VERSION = 2**63 - 1  # of no table
+
 NO_FILES = "UNABLE_TO_INFER_SCHEMA"  # of a folder that holds no data files
 
 
@@ -52,9 +55,7 @@ class DeltaLake:
         self.sample = sample
         self.staging = staging
         self._checked: set[str] = set()  # identifiers whose schema is known to be understood
-        self._created: set[str] = set()  # identifiers that Stackmill created: version 0 is empty
         self._known: dict[str, tuple[str, int] | None] = {}  # table -> (identifier, version)
-        self._versions: dict[str, int] = {}  # identifier -> a version that it has had
 
     # --- names
 
@@ -108,8 +109,6 @@ class DeltaLake:
         return self.spark.createDataFrame([], table.schema).where(F.lit(False))
 
     def _rows(self, table: Table, found: tuple[str, int]) -> DataFrame:
-        if found[1] == 0 and found[0] in self._created:
-            return self._no_rows(table)  # as it was created: nothing has been written yet
         rows = self.spark.sql(_at_version(*found))
         missing = [name for name in table.columns if name not in rows.columns]
         for name in missing:  # written by an older version: the column did not exist yet
@@ -137,25 +136,18 @@ class DeltaLake:
     def _look_up(self, table: Table, identifier: str) -> tuple[str, int] | None:
         if identifier not in self._checked and not self._check(table, identifier):
             return None
-        if identifier in self._versions:
-            version = self._versions[identifier]
-            while self._has_version(identifier, version + 1):
-                version += 1
-        else:
-            history = self.spark.sql(f"DESCRIBE HISTORY {identifier} LIMIT 1").select("version")
-            last = history.first()
-            version = int(last["version"]) if last is not None else 0
-        self._versions[identifier] = version
-        return identifier, version
+        return identifier, self._last_version(identifier)
 
-    def _has_version(self, identifier: str, version: int) -> bool:
-        """Only the log is looked at: a history is two Spark jobs."""
+    def _last_version(self, identifier: str) -> int:
+        """Delta names it when asked for one that cannot be: a history would be two Spark jobs."""
         try:
-            return bool(self.spark.sql(_at_version(identifier, version)).schema)
+            _ = self.spark.sql(_at_version(identifier, NO_VERSION)).schema
         except AnalysisException as error:
-            if "Cannot time travel" in str(error):  # Delta 3 has no condition for it
-                return False
-            raise
+            found = re.search(r"Available versions: \[\d+, (\d+)\]", str(error))
+            if found:
+                return int(found[1])
+        last = self.spark.sql(f"DESCRIBE HISTORY {identifier} LIMIT 1").select("version").first()
+        return int(last["version"]) if last is not None else 0
 
     def _check(self, table: Table, identifier: str) -> bool:
         """Whether the table exists. Raises ContractError for one that is not to be understood."""
@@ -166,8 +158,6 @@ class DeltaLake:
                 return False
             raise
         written_by = int({row["key"]: row["value"] for row in rows}.get(SCHEMA_PROPERTY, "0"))
-        if written_by:
-            self._created.add(identifier)
         if written_by > SCHEMA_VERSION:
             raise ContractError(
                 f"{identifier}: expected a table of schema version {SCHEMA_VERSION} or older, found "
@@ -231,45 +221,56 @@ class DeltaLake:
 
     def _write(self, table: Table, rows: DataFrame, mode: str, options: dict[str, str]) -> None:
         identifier = self.identifier(table)
-        if self._find(table, identifier) is None:
-            self.create(table)
         rows = rows.select(*table.columns)
         _check_columns(table, "rows to be written", rows.schema)
-        writer = rows.write.format("delta").mode(mode).options(**options)
-        if self.is_catalog:
-            writer.saveAsTable(identifier)
+        if self._find(table, identifier) is None:
+            self._create(table, identifier, rows)
+        elif self.is_catalog:
+            self._writer(rows, mode, options).saveAsTable(identifier)
         else:
-            writer.save(f"{self.home}/{table.name}")
+            self._writer(rows, mode, options).save(f"{self.home}/{table.name}")
         self._written(table)
+
+    def _writer(self, rows: DataFrame, mode: str, options: dict[str, str]) -> DataFrameWriter:
+        return rows.write.format("delta").mode(mode).options(**options)
 
     def _written(self, table: Table) -> None:
         self._known.pop(self.identifier(table), None)
 
-    def create(self, table: Table) -> None:
-        """The table without rows, as its contract says; nothing if it exists."""
-        identifier = self.identifier(table)
-        properties = {
-            SCHEMA_PROPERTY: str(SCHEMA_VERSION),
+    def _create(self, table: Table, identifier: str, rows: DataFrame) -> None:
+        """The table with its first rows, as its contract says: one commit."""
+        described = rows.select(
+            *(
+                F.col(field.name).alias(field.name, metadata=field.metadata)
+                for field in table.schema
+            )
+        )
+        kept_by_delta = {
             "delta.dataSkippingStatsColumns": ",".join(table.statistics),
             "delta.enableDeletionVectors": "false",
+        }
+        own = {
+            SCHEMA_PROPERTY: str(SCHEMA_VERSION),
             "stackmill.targetFileBytes": str(table.file_bytes),
         }
-        columns = ", ".join(
-            f"`{field.name}` {field.dataType.simpleString()} COMMENT {_quoted(_comment(field))}"
-            for field in table.schema
-        )
-        settings = ", ".join(
-            f"{_quoted(key)} = {_quoted(value)}" for key, value in properties.items()
-        )
-        parts = f"PARTITIONED BY ({', '.join(table.partitions)})" if table.partitions else ""
-        self.spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {identifier} ({columns}) USING DELTA {parts} "
-            f"TBLPROPERTIES ({settings})"
-        )
-        self._known.pop(identifier, None)
-        self._checked.add(identifier)
-        self._created.add(identifier)
-        self._versions.setdefault(identifier, 0)
+        writer = described.writeTo(identifier).using("delta")
+        for name, value in (kept_by_delta | own).items():
+            writer = writer.tableProperty(name, value)
+        if table.partitions:
+            first, *others = (F.col(name) for name in table.partitions)
+            writer = writer.partitionedBy(first, *others)
+        try:
+            writer.create()
+        except AnalysisException as error:
+            if self.is_catalog or _condition(error) != "TABLE_OR_VIEW_ALREADY_EXISTS":
+                raise
+            # Files of a first write that was killed lie there, but no table
+            again = self._writer(described, "append", kept_by_delta).partitionBy(*table.partitions)
+            again.save(f"{self.home}/{table.name}")
+            settings = ", ".join(
+                f"{_quoted(name)} = {_quoted(value)}" for name, value in own.items()
+            )
+            self.spark.sql(f"ALTER TABLE {identifier} SET TBLPROPERTIES ({settings})")
 
     # --- what is neither
 
@@ -378,10 +379,6 @@ def _check_columns(table: Table, where: str, found: T.StructType) -> None:
             f"{where}: not the table `{table.name}`: expected columns {', '.join(wrong + missing)}: "
             "was it written by something else? Move it away or point `lake` elsewhere"
         )
-
-
-def _comment(field: T.StructField) -> str:
-    return str((field.metadata or {}).get("comment", ""))
 
 
 def _quoted(text: str) -> str:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from etl.flow import FLOW
 from jobs.report import report_path, write_report
-from jobs.runner import dry_run, exit_code, open_refresh, parse, start_logging
-from jobs.tracking import tracked
+from jobs.runner import dry_run, exit_code, parse, start_logging, tracked_refresh
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             dry_run(args, None)
             return 0
         report_path(args)  # a wrong setting is found before the work, not after it
-        with open_refresh("refresh", args) as refresh, tracked(refresh, "refresh") as artifacts:
+        with tracked_refresh("refresh", args) as refresh:
             for stage in FLOW:
                 refresh.run(stage)
             path = report_path(args)
             if refresh.has_changed() or not Path(path).exists():
                 sys.stdout.write(write_report(refresh, path))
-            artifacts[path] = "report"
+            refresh.artifacts[path] = "report"
         sys.stdout.write(f"report: {path}\n")
     except Exception as error:  # noqa: BLE001  the process ends here, with a code
         return exit_code(error)

@@ -37,11 +37,11 @@ from jobs.runner import (
     Refresh,
     dry_run,
     exit_code,
-    open_refresh,
     parse,
     start_logging,
+    tracked_refresh,
 )
-from jobs.tracking import beside_lake, tracked
+from jobs.tracking import beside_lake
 
 logger = logging.getLogger(__name__)
 
@@ -326,9 +326,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             dry_run(args, None)
             return 0
         path = report_path(args)
-        with open_refresh("report", args) as refresh, tracked(refresh, "report") as artifacts:
+        with tracked_refresh("report", args) as refresh:
             sys.stdout.write(write_report(refresh, path))
-            artifacts[path] = "report"
+            refresh.artifacts[path] = "report"
         sys.stdout.write(f"report: {path}\n")
     except Exception as error:  # noqa: BLE001  the process ends here, with a code
         return exit_code(error)

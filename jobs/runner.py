@@ -15,6 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
@@ -26,7 +27,7 @@ from etl.stage import Counts, Stage
 from etl.tables import RUNS, TABLES
 from jobs import conf
 from jobs.session import open_session
-from jobs.tracking import tracked
+from jobs.tracking import open_store, tracked
 
 if TYPE_CHECKING:
     from jobs.lake import DeltaLake
@@ -115,6 +116,7 @@ class Refresh:
         self.lake = lake
         self.refresh_id = uuid.uuid4().hex
         self.runs: list[JobRun] = []
+        self.artifacts: dict[str, str] = {}  # path -> folder in the MLflow run
         self.code_hash = code_hash()
         self._last: dict[str, Any] | None = None
         self._written: set[str] = set()
@@ -226,6 +228,16 @@ class Refresh:
 
 
 @contextmanager
+def tracked_refresh(job: str, args: Arguments) -> Iterator[Refresh]:
+    """A refresh that MLflow knows of. Raises StackmillError where MLflow's store cannot be reached,
+    before any work is done."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        store = pool.submit(open_store, args.config)  # takes as long as Spark takes to start
+        with open_refresh(job, args) as refresh, tracked(refresh, job, store.result()):
+            yield refresh
+
+
+@contextmanager
 def open_refresh(job: str, args: Arguments) -> Iterator[Refresh]:
     from jobs.lake import DeltaLake
 
@@ -295,7 +307,7 @@ def main_of(stage: Stage, argv: Sequence[str] | None) -> int:
         if args.dry_run:
             dry_run(args, stage)
             return 0
-        with open_refresh(stage.name, args) as refresh, tracked(refresh, stage.name):
+        with tracked_refresh(stage.name, args) as refresh:
             refresh.run(stage)
     except Exception as error:  # noqa: BLE001  the process ends here, with a code
         return exit_code(error)

@@ -48,15 +48,44 @@ LOCAL = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.shuffle.partitions": "4",
-    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    # A refresh compiles some 500 classes; the default, 100, makes every query compile its own again.
+    "spark.sql.codegen.cache.maxEntries": "4000",
+    "spark.sql.ui.explainMode": "simple",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
     "spark.sql.files.maxPartitionBytes": str(16 << 20),
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "3g",
-    # Half the CPU of a short job is the optimising compiler's: the first tier alone is enough.
-    "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m",
+    # A heap and class space of their final size from the start: no collections that only grow them.
+    "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -XX:ReservedCodeCacheSize=512m -Xms1500m "
+    "-Xmn700m -XX:MetaspaceSize=512m",
 }
+
+
+# Java names that PySpark asks for again with every column and plan; `_remember_names` says why.
+REMEMBERED = (
+    *(
+        f"functions.{name}"
+        for name in ("col", "lit", "when", "coalesce", "concat", "sum", "struct")
+    ),
+    "PythonUtils.toSeq",
+    "PythonUtils.toArray",
+    "PythonUtils.getBroadcastThreshold",
+    "PythonRDD.readRDDFromFile",
+    "SerDeUtil.toJavaArray",
+    "SerDeUtil.pythonToJava",
+    "SimplePythonFunction",
+    "SparkSession.getActiveSession",
+    "SparkSession.setActiveSession",
+    "SparkSession$.MODULE$",
+    "py4j.reflection.TypeUtil.isInstanceOf",
+    "org.apache.hadoop.fs.Path",
+    "org.apache.spark.util.Utils.exceptionString",
+    "org.apache.spark.sql.types.StructType.fromDDL",
+    "org.apache.spark.sql.internal.SQLConf.get",
+    "org.apache.spark.sql.execution.python.UserDefinedPythonFunction",
+)
 
 
 class SessionConfig(Config):
@@ -110,10 +139,26 @@ def open_session(name: str, config: SessionConfig) -> SparkSession:
         session = builder.getOrCreate()
     for key, value in RUNTIME.items():
         session.conf.set(key, value)
+    _remember_names(session)
     if where == "local":
         session.sparkContext.setLogLevel("ERROR")
     logger.info("session: %s, Spark %s", where, session.version)
     return session
+
+
+def _remember_names(session: SparkSession) -> None:
+    """Py4J asks the JVM for every name in `functions.col`, each time, and the JVM looks for a class
+    of it in a dozen packages, in every jar: most of what it costs to build a plan. Not over Spark
+    Connect, which has no JVM."""
+    jvm = getattr(session, "_jvm", None)
+    if jvm is None:
+        return
+    for path in REMEMBERED:
+        place = jvm
+        for name in path.split("."):
+            found = getattr(place, name)
+            setattr(place, name, found)
+            place = found
 
 
 def _missing_settings(where: str, config: SessionConfig) -> dict[str, str]:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from etl.errors import ConfigError, StackmillError
 from jobs import conf
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from jobs.runner import Refresh
 
 logger = logging.getLogger(__name__)
+
+
+class Store(NamedTuple):
+    """An MLflow client and the experiment that runs are logged to."""
+
+    client: Any
+    experiment_id: str
 
 
 def beside_lake(config: conf.PipelineConfig, name: str, key: str) -> str:
@@ -45,31 +52,27 @@ def tracking_uri(config: conf.PipelineConfig) -> str:
 
 
 @contextmanager
-def tracked(refresh: Refresh, name: str) -> Iterator[dict[str, str]]:
-    """Logs the refresh's jobs as one MLflow run; yields the paths of artifacts to be added.
-
-    Raises: StackmillError where the store cannot be reached, before any work is done.
-    """
-    config = refresh.args.config
-    client, experiment_id = _client(config)
+def tracked(refresh: Refresh, name: str, store: Store) -> Iterator[None]:
+    """Logs the refresh's jobs as one MLflow run, with its artifacts."""
+    client, experiment_id = store
     run_id = client.create_run(
         experiment_id, run_name=f"{name} {refresh.refresh_id[:8]}"
     ).info.run_id
-    artifacts: dict[str, str] = {}
     try:
-        yield artifacts
+        yield
     except BaseException:
         _log(client, run_id, refresh)
         client.set_terminated(run_id, "FAILED")
         raise
     _log(client, run_id, refresh)
-    for path, folder in artifacts.items():
+    for path, folder in refresh.artifacts.items():
         client.log_artifact(run_id, path, folder)
     client.set_terminated(run_id)
-    logger.info("mlflow: run %s in experiment %s", run_id, config.mlflow.experiment)
+    logger.info("mlflow: run %s in experiment %s", run_id, refresh.args.config.mlflow.experiment)
 
 
-def _client(config: conf.PipelineConfig) -> tuple[Any, str]:
+def open_store(config: conf.PipelineConfig) -> Store:
+    """Raises StackmillError where the store cannot be reached."""
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -80,12 +83,12 @@ def _client(config: conf.PipelineConfig) -> tuple[Any, str]:
         client = MlflowClient(tracking_uri=uri)
         found = client.get_experiment_by_name(config.mlflow.experiment)
         if found is not None:
-            return client, found.experiment_id
+            return Store(client, found.experiment_id)
         location = None
         if uri.startswith("sqlite:///"):
             folder = Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts"
             location = folder.absolute().as_uri()
-        return client, client.create_experiment(config.mlflow.experiment, location)
+        return Store(client, client.create_experiment(config.mlflow.experiment, location))
     except (MlflowException, OSError) as error:
         raise StackmillError(
             f"mlflow.tracking_uri: expected an MLflow server or store that answers, found "

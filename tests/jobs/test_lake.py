@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 
 from etl.errors import ConfigError, ContractError
 from etl.ingest import is_sampled
-from etl.tables import DUPLICATES, LICENSES, REPOS, SCHEMA_VERSION, TABLES
+from etl.tables import BLOBS, DUPLICATES, LICENSES, REPOS, SCHEMA_VERSION, TABLES
 from jobs.lake import DeltaLake, _in_buckets, is_catalog
 
 pytestmark = pytest.mark.spark
@@ -68,6 +68,30 @@ def test_every_table_is_readable_by_another_delta_reader(
     assert list(fields) == table.columns  # type: ignore[attr-defined]
     assert all("comment" in metadata for metadata in fields.values())
     assert found.protocol().min_reader_version == 1
+
+
+def test_a_table_is_made_with_its_first_rows_in_one_commit(lake: DeltaLake) -> None:
+    lake.append(LICENSES, licenses(lake, {"00a": "MIT"}))  # type: ignore[arg-type]
+    assert lake.version(LICENSES) == 0
+    assert stored(lake) == {"00a": "MIT"}
+    lake.append(LICENSES, licenses(lake, {"00b": "MIT"}))  # type: ignore[arg-type]
+    lake.append(LICENSES, licenses(lake, {"00c": "MIT"}))  # type: ignore[arg-type]
+    assert DeltaLake(lake.spark, lake.location).version(LICENSES) == 2
+
+
+def test_files_of_a_first_write_that_was_killed_do_not_stop_the_next(
+    lake: DeltaLake, tmp_path: Path
+) -> None:
+    orphan = tmp_path / "lake" / "blobs" / "size_class=0" / "part-0.parquet"
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"PAR1 cut short")
+    lake.append(BLOBS, lake.local_rows([("b", 0, "t", "utf-8", 1, "x")], BLOBS.schema))
+    assert [row["content"] for row in lake.read(BLOBS).collect()] == ["x"]
+    found = DeltaTable(str(tmp_path / "lake" / "blobs"))
+    assert found.metadata().configuration["stackmill.schemaVersion"] == str(SCHEMA_VERSION)
+    assert found.metadata().configuration["delta.dataSkippingStatsColumns"] == "blob_id"
+    assert found.metadata().partition_columns == ["size_class"]
+    assert all("comment" in field.metadata for field in found.schema().fields)
 
 
 def test_a_table_of_a_newer_schema_is_refused(lake: DeltaLake) -> None:

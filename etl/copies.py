@@ -212,10 +212,10 @@ def _decisions(
         failed[is_dropped] |= 1 << rule
         names = twin.filter(pa.array(is_dropped))
         if rule == copies.exact:
-            text = pc.binary_join_element_wise("the same text is kept as", names, " ")
+            text = pc.binary_join_element_wise("the same text as the elected", names, " ")
         else:
             score = pa.array([f"similarity {one:.4f}" for one in similarity[is_dropped].tolist()])
-            text = pc.binary_join_element_wise(score, "with the kept", names, " ")
+            text = pc.binary_join_element_wise(score, "with the elected", names, " ")
         dropped.append(np.flatnonzero(is_dropped))
         rules.append(np.full(len(text), rule))
         said.append(_whole(text))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from etl.eligibility import described
@@ -116,17 +116,8 @@ def collect(refresh: Refresh) -> ReportData:
         .select(*columns),
     )
     order = [name for name, _ in config.decide.rules.enabled()]
-    totals = _row(
-        files.agg(
-            F.count("*").alias("files"),
-            F.coalesce(F.sum("size_bytes"), F.lit(0)).alias("bytes"),
-            F.coalesce(F.sum(F.when(F.col("kept"), 1)), F.lit(0)).alias("kept_files"),
-            F.coalesce(F.sum(F.when(F.col("kept"), F.col("size_bytes"))), F.lit(0)).alias(
-                "kept_bytes"
-            ),
-            F.count_distinct(F.when(F.col("kept"), F.col("language"))).alias("languages"),
-        )
-    )
+    figures = _figures(files)
+    every, languages = figures["source"], figures["language"]
     corpus = _row(
         lake.read(CORPUS).agg(
             F.coalesce(F.sum("length_bytes"), F.lit(0)).alias("bytes"),
@@ -144,7 +135,7 @@ def collect(refresh: Refresh) -> ReportData:
             F.sum(F.when(F.col("reason") == "exact_duplicate", 1).otherwise(0)).alias("removed"),
         )
     )
-    copies = _cluster_totals(clusters)
+    cluster_sizes, num_clusters, num_removed = _copy_bins(clusters)
     return ReportData(
         title=f"{config.mlflow.experiment} corpus",
         made_at=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -153,34 +144,28 @@ def collect(refresh: Refresh) -> ReportData:
         config_hash=conf.digest(config),
         lake=config.lake,
         num_repos=lake.read(REPOS).count(),
-        files_in=totals["files"],
-        bytes_in=totals["bytes"],
-        kept_files=totals["kept_files"],
-        kept_bytes=totals["kept_bytes"],
+        files_in=sum(share.files for share in every),
+        bytes_in=sum(share.num_bytes for share in every),
+        kept_files=sum(share.kept_files for share in every),
+        kept_bytes=sum(share.kept_bytes for share in every),
         corpus_bytes=corpus["bytes"],
         num_redactions=corpus["redactions"],
-        num_languages=totals["languages"],
-        sources=_shares(files, "source_kind", 20),
-        steps=_steps(files.where("NOT kept"), F.col("reason"), order),
-        failed_rules=_steps(files, F.explode("failed_rules"), order),
-        languages=_shares(files.where("language IS NOT NULL"), "language", MAX_LANGUAGES),
-        categories=_shares(files, "license_category", 10),
-        expressions=_shares(
-            files.where("license_expression IS NOT NULL"), "license_expression", 20
-        ),
-        sizes=_bins(files, F.expr("int(ceil(log2(size_bytes + 1) / 2))"), SIZE_LABELS),
-        lines=_bins(
-            files.where("num_lines IS NOT NULL"),
-            F.expr("int(ceil(log2(num_lines + 1)))"),
-            LINE_LABELS,
-        ),
-        num_clusters=copies["clusters"],
-        num_removed_copies=copies["removed"],
-        cluster_sizes=_copy_bins(clusters),
+        num_languages=sum(share.kept_files > 0 for share in languages),
+        sources=_first(every, 20),
+        steps=_steps(figures["reason"], order),
+        failed_rules=_steps(figures["failed_rule"], order),
+        languages=_first(languages, MAX_LANGUAGES),
+        categories=_first(figures["category"], 10),
+        expressions=_first(figures["expression"], 20),
+        sizes=_bins(figures["size"], SIZE_LABELS),
+        lines=_bins(figures["lines"], LINE_LABELS),
+        num_clusters=num_clusters,
+        num_removed_copies=num_removed,
+        cluster_sizes=cluster_sizes,
         largest_clusters=_largest(clusters, lake.read(REPOS)),
         **_near(files, lake.read(DUPLICATES), config.decide.rules.near_duplicate.threshold),
-        splits=_shares(files.where("kept"), "split", 5),
-        heaviest_repos=_shares(files, "repo_name", 10),
+        splits=_first(figures["split"], 5),
+        heaviest_repos=_heaviest(files, 10),
         **_errors(lake.read(SOURCE_ERRORS)),
         jobs=tuple(
             Job(run.job, run.status, run.elapsed_s, tuple(run.counts.items()))
@@ -196,60 +181,95 @@ def _row(rows: DataFrame) -> dict[str, int]:
     return {name: int(value) for name, value in found.asDict().items()} if found else {}
 
 
-def _shares(files: DataFrame, column: str, limit: int) -> tuple[Share, ...]:
-    name = F.coalesce(column, F.lit("unknown"))
-    rows = (
-        files.groupBy(name.alias("name"))
-        .agg(
-            F.count("*").alias("files"),
-            F.sum("size_bytes").alias("num_bytes"),
-            F.sum(F.when(F.col("kept"), 1).otherwise(0)).alias("kept_files"),
-            F.sum(F.when(F.col("kept"), F.col("size_bytes")).otherwise(0)).alias("kept_bytes"),
-        )
-        .orderBy(F.desc("files"), "name")
-        .limit(limit)
-        .collect()
+def _measures() -> tuple[Column, ...]:
+    size = F.coalesce("size_bytes", F.lit(0))
+    return (
+        F.count("*").alias("files"),
+        F.sum(size).alias("num_bytes"),
+        F.sum(F.when(F.col("kept"), 1).otherwise(0)).alias("kept_files"),
+        F.sum(F.when(F.col("kept"), size).otherwise(0)).alias("kept_bytes"),
     )
-    return tuple(Share(**row.asDict()) for row in rows)
 
 
-def _steps(files: DataFrame, reason: Any, order: list[str]) -> tuple[Step, ...]:
+# Figure -> what of a file it is drawn over; null: the file is not in it
+_FIGURES = {
+    "source": "coalesce(source_kind, 'unknown')",
+    "reason": "reason",
+    "language": "language",
+    "category": "coalesce(license_category, 'unknown')",
+    "expression": "license_expression",
+    "size": f"string(least(int(ceil(log2(size_bytes + 1) / 2)), {len(SIZE_LABELS) - 1}))",
+    "lines": f"string(least(int(ceil(log2(num_lines + 1))), {len(LINE_LABELS) - 1}))",
+    "split": "IF(kept, split, NULL)",
+}
+
+
+def _figures(files: DataFrame) -> dict[str, list[Share]]:
+    """Every figure's shares, the largest first, in one aggregate: a row for each value of each."""
+    entries = ", ".join(
+        f"named_struct('figure', '{name}', 'value', {value})" for name, value in _FIGURES.items()
+    )
+    failed = "transform(failed_rules, rule -> named_struct('figure', 'failed_rule', 'value', rule))"
+    of_file = F.explode(F.expr(f"concat(array({entries}), {failed})")).alias("of")
     rows = (
-        files.select(reason.alias("reason"), "size_bytes")
-        .groupBy("reason")
-        .agg(F.count("*").alias("files"), F.sum("size_bytes").alias("num_bytes"))
+        files.select(of_file, "size_bytes", "kept")
+        .where("of.value IS NOT NULL")
+        .groupBy("of.figure", "of.value")
+        .agg(*_measures())
         .collect()
     )
+    found: dict[str, list[Share]] = {name: [] for name in (*_FIGURES, "failed_rule")}
+    for figure, *values in sorted(rows, key=lambda row: (-row["files"], row["value"])):
+        found[figure].append(Share(*values))
+    return found
+
+
+def _first(shares: list[Share], limit: int) -> tuple[Share, ...]:
+    return tuple(shares[:limit])
+
+
+def _heaviest(files: DataFrame, limit: int) -> tuple[Share, ...]:
+    """The repositories with the most files."""
+    shares = files.groupBy(F.col("repo_name").alias("name")).agg(*_measures())
+    rows = shares.orderBy(F.desc("files"), "name").limit(limit).collect()
+    return tuple(Share(*row) for row in rows)
+
+
+def _steps(shares: list[Share], order: list[str]) -> tuple[Step, ...]:
     place = {name: index for index, name in enumerate(order)}
-    steps = [Step(**row.asDict()) for row in rows]
+    steps = [Step(share.name, share.files, share.num_bytes) for share in shares]
     return tuple(sorted(steps, key=lambda step: (place.get(step.reason, len(place)), step.reason)))
 
 
-def _bins(files: DataFrame, number: Any, labels: tuple[str, ...]) -> tuple[Bin, ...]:
-    """Files in bins that grow by powers; the last holds all beyond."""
-    rows = (
-        files.groupBy(F.least(number, F.lit(len(labels) - 1)).alias("number"))
-        .agg(
-            F.count("*").alias("files"), F.sum(F.when(F.col("kept"), 1).otherwise(0)).alias("kept")
-        )
-        .collect()
-    )
-    found = {row["number"]: row for row in rows}
+def _bins(shares: list[Share], labels: tuple[str, ...]) -> tuple[Bin, ...]:
+    """Bins by their number."""
+    found = {int(share.name): share for share in shares}
+    none = Share("", 0)
     return tuple(
-        Bin(label, found[index]["files"], found[index]["kept"])
-        if index in found
-        else Bin(label, 0, 0)
+        Bin(label, found.get(index, none).files, found.get(index, none).kept_files)
         for index, label in enumerate(labels)
     )
 
 
-def _copy_bins(clusters: DataFrame) -> tuple[Bin, ...]:
+def _copy_bins(clusters: DataFrame) -> tuple[tuple[Bin, ...], int, int]:
+    """Clusters by their size, how many there are, and the files removed from them."""
     number = F.expr(
         "CASE WHEN num_copies <= 4 THEN num_copies - 2 WHEN num_copies <= 8 THEN 3 "
         "WHEN num_copies <= 16 THEN 4 WHEN num_copies <= 32 THEN 5 WHEN num_copies <= 64 THEN 6 "
         "ELSE 7 END"
     )
-    return _bins(clusters.withColumn("kept", F.col("has_kept")), number.cast("int"), COPY_LABELS)
+    rows = (
+        clusters.groupBy(number.cast("string").alias("number"))
+        .agg(
+            F.count("*").alias("clusters"),
+            F.sum(F.when(F.col("has_kept"), 1).otherwise(0)).alias("with_kept"),
+            F.sum("removed").alias("removed"),
+        )
+        .collect()
+    )
+    shares = [Share(row["number"], row["clusters"], kept_files=row["with_kept"]) for row in rows]
+    bins = _bins(shares, COPY_LABELS)
+    return bins, sum(share.files for share in shares), sum(row["removed"] for row in rows)
 
 
 def _largest(clusters: DataFrame, repos: DataFrame) -> tuple[Cluster, ...]:
@@ -258,15 +278,6 @@ def _largest(clusters: DataFrame, repos: DataFrame) -> tuple[Cluster, ...]:
     rows = top.join(names, on="kept_repo_id", how="left").collect()
     found = [Cluster(row["repo_name"], row["kept_path"], row["num_copies"]) for row in rows]
     return tuple(sorted(found, key=lambda cluster: (-cluster.num_copies, cluster.path)))
-
-
-def _cluster_totals(clusters: DataFrame) -> dict[str, int]:
-    """clusters, and the files removed from them."""
-    return _row(
-        clusters.agg(
-            F.count("*").alias("clusters"), F.coalesce(F.sum("removed"), F.lit(0)).alias("removed")
-        )
-    )
 
 
 def _near(files: DataFrame, duplicates: DataFrame, threshold: float) -> dict[str, Any]:
@@ -291,19 +302,17 @@ def _near(files: DataFrame, duplicates: DataFrame, threshold: float) -> dict[str
         )
         .where("is_near")
     )
-    totals = _cluster_totals(clusters)
+    sizes, num_clusters, num_removed = _copy_bins(clusters)
     first = int(threshold * SIMILARITY_STEPS)
     labels = tuple(f"{step / SIMILARITY_STEPS:g}" for step in range(first, SIMILARITY_STEPS + 1))
     step = F.floor(F.col("similarity") * SIMILARITY_STEPS + 1e-9).cast("int")
+    number = F.greatest(step - first, F.lit(0)).cast("string").alias("number")
+    found = rows.where(is_near).groupBy(number).count().collect()
     return {
-        "num_near_clusters": totals["clusters"],
-        "num_near_removed": totals["removed"],
-        "near_sizes": _copy_bins(clusters),
-        "similarities": _bins(
-            rows.where(is_near).withColumn("kept", F.lit(False)),
-            F.greatest(step - first, F.lit(0)),
-            labels,
-        ),
+        "num_near_clusters": num_clusters,
+        "num_near_removed": num_removed,
+        "near_sizes": sizes,
+        "similarities": _bins([Share(row["number"], row["count"]) for row in found], labels),
     }
 
 

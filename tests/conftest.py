@@ -31,9 +31,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "spark.default.parallelism": "2",
             "spark.sql.warehouse.dir": str(scratch / "warehouse"),
             "spark.driver.memory": "2g",
-            "spark.databricks.delta.snapshotPartitions": "1",
-            # A refresh generates more classes than the default of 100: each would be compiled again.
-            "spark.sql.codegen.cache.maxEntries": "10000",
         },
     )
     session = open_session("tests", config)

@@ -10,7 +10,7 @@ It runs the installed script itself, with these lines of it replaced, each by a 
 - GraphFrames' connected components (no build of GraphFrames for Spark 3.5 is to be had from the
   registries): the edges collected to the driver, union-find with path compression. It costs less.
 
-The session: the C1 compiler and the parallel collector alone, as ours. `spark.sql.execution.arrow`
+The session: the C1 compiler and the parallel collector alone. `spark.sql.execution.arrow`
 stays on as it sets it.
 """
 

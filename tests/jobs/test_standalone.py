@@ -161,7 +161,7 @@ def submit(master: str, executor_python: Path, conf: str) -> None:
     folder = Path(where.stdout.strip()).parent
     assert folder.is_relative_to(executor_python.parents[1])
     jars = sorted((Path(sys.prefix) / "share" / "stackmill" / "jars").glob("*.jar"))
-    options = "-XX:+UseParallelGC -XX:TieredStopAtLevel=1"
+    options = "-XX:+UseParallelGC"
     settings = {
         "spark.pyspark.python": str(executor_python),
         "spark.jars": ",".join(map(str, jars)),
@@ -170,6 +170,8 @@ def submit(master: str, executor_python: Path, conf: str) -> None:
         "spark.executor.memory": "1g",
         "spark.cores.max": "1",
         "spark.sql.shuffle.partitions": "3",
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.sql.codegen.cache.maxEntries": "4000",
         "spark.sql.files.maxPartitionBytes": "65536",
         "spark.ui.enabled": "false",
     }

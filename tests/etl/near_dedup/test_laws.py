@@ -212,7 +212,9 @@ def test_the_evidence_names_the_kept_twin_and_the_pair_is_exact(lake: MemoryLake
     assert {repo: row["reason"] for repo, row in found.items()} == {
         "ann": None, "bob": "near_duplicate", "cho": "near_duplicate",
     }  # fmt: skip
-    assert found["bob"]["evidence"]["near_duplicate"] == "similarity 0.9574 with the kept ann a.py"
+    assert (
+        found["bob"]["evidence"]["near_duplicate"] == "similarity 0.9574 with the elected ann a.py"
+    )
     rows = {row["blob_id"]: row for row in lake.read(DUPLICATES).collect()}
     scores = {found["bob"]["blob_id"]: 45 / 47, found["cho"]["blob_id"]: 1.0}
     for blob_id, score in scores.items():

@@ -1,16 +1,18 @@
-"""Compiles the kernels of the facts, once an installation:    python -m jobs.warm_up
+"""Compiles the kernels, once an installation:    python -m jobs.warm_up
 
 Numba compiles a kernel at its first call and keeps it beside the source (`etl.facts.kernels`). Without
-this every Python worker of a first refresh compiles the same ones at the same time, 40 s. For a cluster:
-run it in the environment before it is packed, on a machine with the executors' processor.
+this every Python worker of a first refresh compiles the same ones at the same time, for two minutes.
+For a cluster: run it in the environment before it is packed, on a machine with the executors' processor.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import multiprocessing
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -18,7 +20,19 @@ import pyarrow as pa
 
 from etl.facts import annotators
 from etl.facts.pii_people import find_people
-from etl.near_dedup.similarity import shingle_sets
+from etl.near_dedup import greedy, similarity
+from etl.near_dedup.bands import (
+    NEW,
+    band_hashes,
+    find_sorted,
+    in_order,
+    split_bands,
+    unique_pairs,
+)
+from etl.near_dedup.blocks import components, mixed
+from etl.near_dedup.config import NearDedupConfig
+from etl.near_dedup.elect import Edges, elect
+from etl.redact import redact
 
 logger = logging.getLogger(__name__)
 
@@ -28,23 +42,78 @@ TEXTS = {  # together they reach every kernel of the facts
 }
 
 
+def contents() -> pa.Array:
+    return pa.array(list(TEXTS.values()))
+
+
 def compile_group(number: int) -> None:
-    """The kernels of one group of annotators; of the rest for the number behind the last."""
-    content = pa.array(list(TEXTS.values()))
+    """The kernels of one group of annotators."""
     names = pa.array([[name] for name in TEXTS])
-    if number < len(annotators.GROUPS):
-        batch = annotators.Batch(content, names, np.ones(len(TEXTS), np.bool_))
-        annotators.GROUPS[number].annotate(batch)
-    else:
-        find_people(content, pa.array([[1]] * len(TEXTS), pa.list_(pa.int64())))
-        shingle_sets(content)
+    batch = annotators.Batch(contents(), names, np.ones(len(TEXTS), np.bool_))
+    annotators.GROUPS[number].annotate(batch)
+
+
+def compile_assembly() -> None:
+    people = find_people(contents(), pa.array([[1]] * len(TEXTS), pa.list_(pa.int64())))
+    span = {"kind": "email", "start": 0, "end": 4, "detector": "email", "score": 1.0}
+    redact(contents(), pa.array([[span], []], people.type), people=people)
+
+
+def compile_candidates() -> None:
+    config = NearDedupConfig()
+    documents = np.arange(2)
+    sketches = np.zeros((2, 256), np.uint32)
+    sketches.flags.writeable = False  # as a batch has them
+    hashes = band_hashes(sketches, config.bands, config.rows)
+    hashes = np.column_stack((hashes, mixed(documents.view(np.uint64))))
+    keys, owners, _ = split_bands(hashes, documents, 2)
+    order = in_order(keys)
+    kinds = np.full(len(keys), NEW, np.uint8)
+    limits = (config.bucket_documents, config.bucket_pairs)
+    found = find_sorted(keys[order], owners[order], kinds, limits)
+    unique_pairs(found.left, found.right)
+
+
+def compile_comparison() -> None:
+    config = NearDedupConfig()
+    values, offsets = similarity.shingle_sets(contents())
+    left, right = np.arange(1), np.arange(1, 2)
+    components(left, right)
+    sketches = np.zeros((2, 256), np.uint32)
+    similarity.agreements(sketches, left, right)
+    similarity.digests(values, offsets, left, np.ones(1, np.bool_))
+    similarity.taken(values, offsets, left)
+    similarity.similarities(values, offsets, left, right, config.floor)
+    elect(np.arange(2), Edges(left, right, np.ones(1)))
+
+
+def compile_election() -> None:
+    config = NearDedupConfig()
+    values, offsets = similarity.shingle_sets(contents())
+    scheme = (config.bands, config.rows, config.min_agreement)
+    demanded, pivots = np.ones(2, np.bool_), np.zeros(2, np.bool_)
+    sketches = np.zeros((2, 256), np.uint32)
+    greedy.compare(values, offsets, sketches, demanded, pivots, config.floor, 0.7, scheme)
+
+
+TASKS: tuple[Callable[[], None], ...] = (
+    *(functools.partial(compile_group, number) for number in range(len(annotators.GROUPS))),
+    compile_election,
+    compile_comparison,
+    compile_candidates,
+    compile_assembly,
+)
+
+
+def run(number: int) -> None:
+    TASKS[number]()
 
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     started = time.monotonic()
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(compile_group, range(len(annotators.GROUPS) + 1)))
+        list(pool.map(run, range(len(TASKS))))
     logger.info("kernels are compiled: %.0f s", time.monotonic() - started)
     return 0
 

@@ -93,6 +93,14 @@ def load_word(data: Bytes, position: int, length: int) -> np.uint64:
     return word
 
 
+def read_only(buffer: Any, dtype: Any) -> npt.NDArray[Any]:
+    """The buffer as an array that cannot be written. Arrow gives writable memory for what this process
+    made itself; a kernel compiled for that is another than a worker's, whose batches came by stream."""
+    values = np.frombuffer(buffer, dtype)
+    values.flags.writeable = False
+    return values
+
+
 def string_views(content: pa.Array, mask: Mask | None = None) -> tuple[Offsets, Bytes, Mask]:
     """Offsets (absolute, n + 1), bytes and the rows to do: not null, and in `mask` if given.
 
@@ -104,9 +112,9 @@ def string_views(content: pa.Array, mask: Mask | None = None) -> tuple[Offsets, 
     _, offsets_buffer, data_buffer = content.buffers()
     if len(content) == 0 or offsets_buffer is None:
         return np.frombuffer(bytes(4), np.int32), np.frombuffer(b"", np.uint8), np.zeros(0, bool)
-    offsets = np.frombuffer(offsets_buffer, np.int32)
+    offsets = read_only(offsets_buffer, np.int32)
     offsets = offsets[content.offset : content.offset + len(content) + 1]
-    data = np.frombuffer(b"" if data_buffer is None else data_buffer, np.uint8)
+    data = read_only(data_buffer or b"", np.uint8)
     due = np.array(pc.is_valid(content), np.bool_)
     return offsets, data, due if mask is None else due & mask
 

@@ -191,6 +191,11 @@ def _measures() -> tuple[Column, ...]:
     )
 
 
+def _bin_of(column: str, number: str, labels: tuple[str, ...]) -> str:
+    """SQL: the bin's number, the last for all beyond; null where the column is (`least` skips nulls)."""
+    return f"IF({column} IS NULL, NULL, string(least({number}, {len(labels) - 1})))"
+
+
 # Figure -> what of a file it is drawn over; null: the file is not in it
 _FIGURES = {
     "source": "coalesce(source_kind, 'unknown')",
@@ -198,8 +203,8 @@ _FIGURES = {
     "language": "language",
     "category": "coalesce(license_category, 'unknown')",
     "expression": "license_expression",
-    "size": f"string(least(int(ceil(log2(size_bytes + 1) / 2)), {len(SIZE_LABELS) - 1}))",
-    "lines": f"string(least(int(ceil(log2(num_lines + 1))), {len(LINE_LABELS) - 1}))",
+    "size": _bin_of("size_bytes", "int(ceil(log2(size_bytes + 1) / 2))", SIZE_LABELS),
+    "lines": _bin_of("num_lines", "int(ceil(log2(num_lines + 1)))", LINE_LABELS),
     "split": "IF(kept, split, NULL)",
 }
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from etl.facts.kernels import read_only
+from etl.facts.kernels import string_views
 
 Int32 = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
@@ -111,8 +111,7 @@ def redact(
     dropped. `fakes` needs the n `repo_ids`.
     """
     num_rows = len(content)
-    offsets = read_only(content.buffers()[1], np.int32)[content.offset :][: num_rows + 1]
-    data = read_only(content.buffers()[2] or b"", np.uint8)
+    offsets, data, _ = string_views(content)
     names = list(replacements)
     rows, starts, ends, kinds = _flat(spans, people, names, keep)
     if not len(rows):

@@ -225,6 +225,7 @@ class DeltaLake:
         _check_columns(table, "rows to be written", rows.schema)
         if self._find(table, identifier) is None:
             self._create(table, identifier, rows)
+            self._checked.add(identifier)
         elif self.is_catalog:
             self._writer(rows, mode, options).saveAsTable(identifier)
         else:

@@ -151,12 +151,12 @@ def collect(refresh: Refresh) -> ReportData:
         corpus_bytes=corpus["bytes"],
         num_redactions=corpus["redactions"],
         num_languages=sum(share.kept_files > 0 for share in languages),
-        sources=_first(every, 20),
+        sources=tuple(every[:20]),
         steps=_steps(figures["reason"], order),
         failed_rules=_steps(figures["failed_rule"], order),
-        languages=_first(languages, MAX_LANGUAGES),
-        categories=_first(figures["category"], 10),
-        expressions=_first(figures["expression"], 20),
+        languages=tuple(languages[:MAX_LANGUAGES]),
+        categories=tuple(figures["category"][:10]),
+        expressions=tuple(figures["expression"][:20]),
         sizes=_bins(figures["size"], SIZE_LABELS),
         lines=_bins(figures["lines"], LINE_LABELS),
         num_clusters=num_clusters,
@@ -164,7 +164,7 @@ def collect(refresh: Refresh) -> ReportData:
         cluster_sizes=cluster_sizes,
         largest_clusters=_largest(clusters, lake.read(REPOS)),
         **_near(files, lake.read(DUPLICATES), config.decide.rules.near_duplicate.threshold),
-        splits=_first(figures["split"], 5),
+        splits=tuple(figures["split"][:5]),
         heaviest_repos=_heaviest(files, 10),
         **_errors(lake.read(SOURCE_ERRORS)),
         jobs=tuple(
@@ -227,10 +227,6 @@ def _figures(files: DataFrame) -> dict[str, list[Share]]:
     for figure, *values in sorted(rows, key=lambda row: (-row["files"], row["value"])):
         found[figure].append(Share(*values))
     return found
-
-
-def _first(shares: list[Share], limit: int) -> tuple[Share, ...]:
-    return tuple(shares[:limit])
 
 
 def _heaviest(files: DataFrame, limit: int) -> tuple[Share, ...]:

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from etl.facts import annotators
+from etl.facts.minhash import POSITIONS
 from etl.facts.pii_people import find_people
 from etl.near_dedup import greedy, similarity
 from etl.near_dedup.bands import (
@@ -27,7 +28,6 @@ from etl.near_dedup.bands import (
     find_sorted,
     in_order,
     split_bands,
-    unique_pairs,
 )
 from etl.near_dedup.blocks import components, mixed
 from etl.near_dedup.config import NearDedupConfig
@@ -62,7 +62,7 @@ def compile_assembly() -> None:
 def compile_candidates() -> None:
     config = NearDedupConfig()
     documents = np.arange(2)
-    sketches = np.zeros((2, 256), np.uint32)
+    sketches = np.zeros((2, POSITIONS), np.uint32)
     sketches.flags.writeable = False  # as a batch has them
     hashes = band_hashes(sketches, config.bands, config.rows)
     hashes = np.column_stack((hashes, mixed(documents.view(np.uint64))))
@@ -70,8 +70,7 @@ def compile_candidates() -> None:
     order = in_order(keys)
     kinds = np.full(len(keys), NEW, np.uint8)
     limits = (config.bucket_documents, config.bucket_pairs)
-    found = find_sorted(keys[order], owners[order], kinds, limits)
-    unique_pairs(found.left, found.right)
+    find_sorted(keys[order], owners[order], kinds, limits)
 
 
 def compile_comparison() -> None:
@@ -79,7 +78,7 @@ def compile_comparison() -> None:
     values, offsets = similarity.shingle_sets(contents())
     left, right = np.arange(1), np.arange(1, 2)
     components(left, right)
-    sketches = np.zeros((2, 256), np.uint32)
+    sketches = np.zeros((2, POSITIONS), np.uint32)
     similarity.agreements(sketches, left, right)
     similarity.digests(values, offsets, left, np.ones(1, np.bool_))
     similarity.taken(values, offsets, left)
@@ -92,7 +91,7 @@ def compile_election() -> None:
     values, offsets = similarity.shingle_sets(contents())
     scheme = (config.bands, config.rows, config.min_agreement)
     demanded, pivots = np.ones(2, np.bool_), np.zeros(2, np.bool_)
-    sketches = np.zeros((2, 256), np.uint32)
+    sketches = np.zeros((2, POSITIONS), np.uint32)
     greedy.compare(values, offsets, sketches, demanded, pivots, config.floor, 0.7, scheme)
 
 
@@ -105,15 +104,12 @@ TASKS: tuple[Callable[[], None], ...] = (
 )
 
 
-def run(number: int) -> None:
-    TASKS[number]()
-
-
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     started = time.monotonic()
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(run, range(len(TASKS))))
+        for done in [pool.submit(task) for task in TASKS]:
+            done.result()
     logger.info("kernels are compiled: %.0f s", time.monotonic() - started)
     return 0
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from etl.facts.heads import find
-from etl.facts.kernels import Bytes, kernel, read_only
+from etl.facts.kernels import Bytes, kernel, string_views
 from etl.facts.pii_addresses import is_alnum
 from etl.facts.pii_names import ADDRESS, FIRST_WORD, FULL_NAME, MAX_WORDS, USERNAME
 
@@ -47,8 +47,7 @@ _BEFORE_USER = tuple(
 def find_people(content: pa.Array, people: pa.ListArray) -> pa.ListArray:
     """SPANS of each text: people[i] are the sorted hashes of text i's repository; null is none."""
     num_rows = len(content)
-    offsets = read_only(content.buffers()[1], np.int32)[content.offset :][: num_rows + 1]
-    data = read_only(content.buffers()[2] or b"", np.uint8)
+    offsets, data, _ = string_views(content)
     lists = people.fill_null(pa.scalar([], people.type)) if people.null_count else people
     list_offsets = np.asarray(lists.offsets).astype(np.int64)
     hashes = np.asarray(lists.values).astype(np.int64)

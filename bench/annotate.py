@@ -2,10 +2,12 @@
 
     python -m bench.annotate [--folder DIR] [--sizes 200 2000] [--repeat 5]
 
-Three ways over the same Delta table of real files, in one warm session, in turn:
+Four ways over the same Delta table of real files, in one warm session, in turn:
 
     copy    the content to another Delta table (zstd level 1)
-    pass    the content through every annotator, all facts of it to one Delta table
+    lean    the content through every annotator, all facts of it to one Delta table; of the scan's
+            rules only those for e-mail, IP addresses, private keys, JWT and nine providers' keys
+    pass    the same with all rules: names, passwords and some 190 key formats too
     stage   the whole job on a lake with empty fact tables: what is due, the pass, five commits
 
 Prints the medians, the ratios to the copy of wall seconds and of CPU-seconds at each size, the marginal
@@ -24,8 +26,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import pyarrow as pa
@@ -33,7 +38,14 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from etl.annotate import AnnotateConfig, annotate, annotated_class, due_contents
+from etl.annotate import (
+    ANNOTATED,
+    AnnotateConfig,
+    annotate,
+    annotate_batches,
+    contents_of_class,
+    due_contents,
+)
 from etl.ingest import size_class
 from etl.licenses import license_role
 from etl.tables import BLOBS, FACT_TABLES, FILES
@@ -41,7 +53,20 @@ from jobs.lake import DeltaLake
 from jobs.session import SessionConfig, open_session
 
 MAX_FILE_BYTES = 10 << 20
-WAYS = ("copy", "pass", "stage")
+GROUP_BYTES = 64 << 20  # of content in a row group of what the lake is made from
+WAYS = ("copy", "lean", "pass", "stage")
+LEAN_RULES = ("email", "ipv4", "ipv6", "private_key", "jwt")
+LEAN_PROVIDERS = (
+    "aws_",
+    "github_",
+    "gitlab_",
+    "google_",
+    "npm_",
+    "openai_",
+    "pypi_",
+    "slack_",
+    "stripe_",
+)
 ROWS = pa.schema(
     [
         ("blob_id", pa.string()), ("size_class", pa.int32()), ("text_id", pa.string()),
@@ -78,13 +103,15 @@ def big_files(num_files: int) -> Iterator[tuple[str, bytes]]:
         yield f"big/{index}.py", text[cut:] + text[:cut]
 
 
-def write_lake(lake: DeltaLake, files: Iterator[tuple[str, bytes]], num_bytes: int) -> int:
+def write_lake(
+    lake: DeltaLake, files: Callable[[], Iterator[tuple[str, bytes]]], num_bytes: int
+) -> int:
     """A lake with `blobs` and `files` of at least num_bytes: files again under other ids if need be."""
     with tempfile.TemporaryDirectory() as folder:
         writer = pq.ParquetWriter(f"{folder}/rows.parquet", ROWS, compression="zstd")
-        total, first, round_number, rows = 0, list(files), 0, []
+        total, written, round_number, rows = 0, 0, 0, []
         while total < num_bytes:
-            for path, raw in first:
+            for path, raw in files():
                 if total >= num_bytes:
                     break
                 text = raw.decode()
@@ -106,9 +133,9 @@ def write_lake(lake: DeltaLake, files: Iterator[tuple[str, bytes]], num_bytes: i
                     )
                 )
                 total += len(raw)
-                if len(rows) == 512:
+                if len(rows) == 512 or total - written > GROUP_BYTES:
                     writer.write_table(_table(rows))
-                    rows = []
+                    rows, written = [], total
             round_number += 1
         if rows:
             writer.write_table(_table(rows))
@@ -149,12 +176,39 @@ def lake_without_facts(lake: DeltaLake) -> DeltaLake:
     return fresh
 
 
-def pass_alone(lake: DeltaLake, due: DataFrame, classes: list[int]) -> None:
+def annotate_lean(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """`annotate_batches` with LEAN_RULES and the rules of LEAN_PROVIDERS alone."""
+    from etl.facts import annotators, pii
+
+    hints = tuple(
+        hint
+        for hint in pii.HINTS
+        if hint.name in LEAN_RULES or hint.name.startswith(LEAN_PROVIDERS)
+    )
+
+    def scan(batch: annotators.Batch) -> pa.Array:
+        return pii.scan(batch.content, batch.due, hints)
+
+    groups = tuple(
+        replace(group, annotate=scan) if group.column == "pii" else group
+        for group in annotators.GROUPS
+    )
+    with mock.patch.object(annotators, "GROUPS", groups):
+        yield from annotate_batches(batches)
+
+
+def pass_alone(
+    lake: DeltaLake,
+    due: DataFrame,
+    classes: list[int],
+    function: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]] = annotate_batches,
+) -> None:
     """What is due is known before: the content is read, annotated and written, no more."""
     target = f"{lake.location}/annotated"
     shutil.rmtree(target, ignore_errors=True)
     for number in classes:
-        rows = annotated_class(lake, due, F.lit(True), number)
+        contents = contents_of_class(lake, due, F.lit(True), number)
+        rows = contents.mapInArrow(function, ANNOTATED)
         rows.write.format("delta").mode("append").save(target)
 
 
@@ -202,28 +256,30 @@ def timed(action: Callable[[], None]) -> tuple[float, float]:
     return time.monotonic() - started, cpu_seconds() - used
 
 
-def measure(lake: DeltaLake, label: str, repeat: int) -> dict[str, float]:
-    """Medians of `repeat` turns after one that warms up: seconds and CPU-seconds of each way."""
+def measure(lake: DeltaLake, label: str, repeat: int, ways: list[str]) -> dict[str, float]:
+    """Medians of `repeat` turns after one that warms up: seconds and CPU-seconds of each of `ways`."""
     due = due_contents(lake_without_facts(lake))
     due.write.parquet(f"{lake.location}-due")
     due = lake.spark.read.parquet(f"{lake.location}-due")
     classes = sorted(row["size_class"] for row in due.select("size_class").distinct().collect())
-    taken: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    taken: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for turn in range(repeat + 1):
         fresh = lake_without_facts(lake)
-        turns = {
-            "copy": timed(lambda: copy_content(lake)),
-            "pass": timed(lambda: pass_alone(lake, due, classes)),
-            "stage": timed(lambda fresh=fresh: stage(fresh)),  # type: ignore[misc]
+        actions: dict[str, Callable[[], None]] = {
+            "copy": lambda: copy_content(lake),
+            "lean": lambda: pass_alone(lake, due, classes, annotate_lean),
+            "pass": lambda: pass_alone(lake, due, classes),
+            "stage": lambda fresh=fresh: stage(fresh),  # type: ignore[misc]
         }
+        turns = {way: timed(actions[way]) for way in ways}
         said = ", ".join(f"{way} {s:.2f} s ({cpu:.1f} CPU)" for way, (s, cpu) in turns.items())
         print(f"  {label}, turn {turn}: {said}", flush=True)
         if turn or repeat == 0:
-            for way in WAYS:
+            for way in ways:
                 taken[way].append(turns[way])
     return {
         f"{way}_{unit}": statistics.median(pair[index] for pair in taken[way])
-        for way in WAYS
+        for way in ways
         for index, unit in enumerate(("s", "cpu_s"))
     }
 
@@ -233,34 +289,37 @@ def main() -> None:
     parser.add_argument("--folder", default=f"{sys.prefix}/lib")
     parser.add_argument("--sizes", type=int, nargs="+", default=[200, 2000], help="MB")
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--ways", nargs="+", choices=WAYS[1:], default=WAYS[1:])
     parser.add_argument("--big-files", type=int, default=0, help="instead: files of 9.9 MB")
     parser.add_argument("--json", help="also write the figures to this file")
     args = parser.parse_args()
 
     spark = open_session("bench", SessionConfig(master=f"local[{os.cpu_count()}]"))
     figures = []
+    real = partial(real_files, Path(args.folder))
     for size in [round(args.big_files * 9.9)] if args.big_files else args.sizes:
         with tempfile.TemporaryDirectory(dir="build") as folder:
             lake = DeltaLake(spark, f"{folder}/lake")
-            files = big_files(args.big_files) if args.big_files else real_files(Path(args.folder))
+            files = partial(big_files, args.big_files) if args.big_files else real
             total = write_lake(lake, files, size * 1_000_000)
             memory = WorkerMemory()
             memory.start()
-            found = measure(lake, f"{size} MB", args.repeat)
+            found = measure(lake, f"{size} MB", args.repeat, ["copy", *args.ways])
             memory.done.set()
             figures.append({"mb": total / 1e6, **found, "worker_mb": memory.peak / 1e6})
-    print(
-        "\n     MB    copy s    pass s   ratio  of CPU   stage s   ratio  of CPU  largest worker MB"
-    )
+    print("\n     MB    copy s", end="")
+    for way in args.ways:
+        print(f"{way + ' s':>10}   ratio  of CPU", end="")
+    print("  largest worker MB")
     for row in figures:
         print(f"{row['mb']:7.0f}{row['copy_s']:10.2f}", end="")
-        for way in WAYS[1:]:
+        for way in args.ways:
             wall, cpu = (row[f"{way}_{unit}"] / row[f"copy_{unit}"] for unit in ("s", "cpu_s"))
             print(f"{row[f'{way}_s']:10.2f}{wall:8.2f}{cpu:8.2f}", end="")
         print(f"{row['worker_mb']:19.0f}")
     if len(figures) > 1:
         low, high = figures[0], figures[-1]
-        for way in WAYS[1:]:
+        for way in args.ways:
             slopes = [
                 (high[f"{way}_{unit}"] - low[f"{way}_{unit}"])
                 / (high[f"copy_{unit}"] - low[f"copy_{unit}"])

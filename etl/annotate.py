@@ -155,23 +155,28 @@ def _between(low: str, high: str) -> Column:
 
 def annotated_class(lake: Lake, due: DataFrame, in_range: Column, size_class: int) -> DataFrame:
     """The pass over the contents of one size class: `ANNOTATED` of what is due, not yet computed."""
+    return annotate_contents(contents_of_class(lake, due, in_range, size_class))
+
+
+def contents_of_class(lake: Lake, due: DataFrame, in_range: Column, size_class: int) -> DataFrame:
+    """What is due of one size class, with its content; Arrow batches are set to its size."""
     lake.batch_rows(CONTENT_ROWS[size_class])
     wanted = due.where(F.col("size_class") == size_class).drop("size_class")
-    contents = (
+    return (
         lake.read(BLOBS)
         .where(in_range & (F.col("size_class") == size_class))
         .select("blob_id", "content")
         .join(F.broadcast(wanted), on="blob_id", how="inner")
     )
-    return annotate_contents(contents)
 
 
 def annotate_contents(contents: DataFrame) -> DataFrame:
     """blob_id, content, basenames, roles, due -> one row of `ANNOTATED` each; a narrow pass."""
-    return contents.mapInArrow(_annotate, ANNOTATED)
+    return contents.mapInArrow(annotate_batches, ANNOTATED)
 
 
-def _annotate(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def annotate_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """What the pass does in a worker: blob_id, content, basenames, roles, due -> `ANNOTATED`."""
     from etl.facts.annotators import annotate_batch  # loads compiled kernels: in the worker only
     from etl.licenses import license_candidates
 

@@ -108,14 +108,14 @@ def _judge(known: _Name, flags: int, head: Any, size: int) -> tuple[Verdict, boo
     if is_final and not (known.is_unknown and flags & XML):
         verdict = known.verdict or NOTHING
     else:
-        verdict = _ask(known, head, size)
+        verdict = _ask(known, flags, head, size)
     is_generated = known.is_generated
     if not is_generated and (known.is_generated_by_content or flags & GENERATED):
         is_generated = bool(_enry().lib.IsGenerated(known.raw, head, size))
     return verdict, is_generated
 
 
-def _ask(known: _Name, head: Any, size: int) -> Verdict:
+def _ask(known: _Name, flags: int, head: Any, size: int) -> Verdict:
     """go-enry's answer to name and content, and which of its strategies gave it."""
     enry = _enry()
     languages = enry.strings(enry.lib.GetLanguages(known.raw, head, size))
@@ -123,11 +123,15 @@ def _ask(known: _Name, head: Any, size: int) -> Verdict:
     if language is None:
         return NOTHING
     null = enry.ffi.NULL
-    if enry.strings(enry.lib.GetLanguagesByModeline(known.raw, head, size, null)):
+    may_decide = bool(flags & DECIDES)
+    if may_decide and enry.strings(enry.lib.GetLanguagesByModeline(known.raw, head, size, null)):
         strategy = "modeline"
     elif known.is_one_by_name:
         strategy = "filename"
-    elif len(enry.strings(enry.lib.GetLanguagesByShebang(known.raw, head, size, null))) == 1:
+    elif (
+        may_decide
+        and len(enry.strings(enry.lib.GetLanguagesByShebang(known.raw, head, size, null))) == 1
+    ):
         strategy = "shebang"
     elif known.verdict is not None and known.verdict.strategy == "extension":
         strategy = "extension"

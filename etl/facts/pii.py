@@ -43,10 +43,6 @@ Int64 = npt.NDArray[np.int64]
 
 _HS_FLAG_CASELESS = 1
 _HS_FLAG_SOM_LEFTMOST = 256
-_QUOTED, _BARE = (
-    next(number for number, hint in enumerate(HINTS) if hint.name == name)
-    for name in ("quoted", "bare")
-)
 _KERNEL_KINDS = (pii_addresses.EMAIL, pii_addresses.IPV4, pii_addresses.IPV6)
 
 
@@ -60,17 +56,20 @@ class Spans(NamedTuple):
     scores: npt.NDArray[np.float32]
 
 
-def scan(content: pa.Array, mask: Mask | None = None) -> pa.StructArray:
+def scan(
+    content: pa.Array, mask: Mask | None = None, hints: tuple[Hint, ...] = HINTS
+) -> pa.StructArray:
     """FIELDS of each content: spans in order, not overlapping; null where null or not in `mask`.
 
     `people` are hashes of the persons that the content declares (`etl.facts.pii_names`), sorted.
+    `hints` may be fewer than HINTS, but begin with its three of addresses.
     """
     offsets, data, due = string_views(content, mask)
     view = memoryview(data)  # type: ignore[arg-type]  # numpy's arrays have no __buffer__ in 3.11
     parts: list[Spans] = []
     people: dict[int, list[int]] = {}
     for first, last in _runs(due):
-        parts += _scan_rows(view, data, offsets, first, last, people)
+        parts += _scan_rows(hints, view, data, offsets, first, last, people)
     found = _disjoint(_joined(parts))
     return _arrays(found, offsets, due, people)
 
@@ -82,6 +81,7 @@ def _runs(due: Mask) -> list[tuple[int, int]]:
 
 
 def _scan_rows(
+    hints: tuple[Hint, ...],
     view: memoryview,
     data: npt.NDArray[np.uint8],
     offsets: Offsets,
@@ -91,14 +91,14 @@ def _scan_rows(
 ) -> list[Spans]:
     """Spans of the rows [first, last); fills their `people`."""
     low = int(offsets[first])
-    hints, starts, ends = _candidates(view[low : int(offsets[last])])
-    if not len(hints):
+    numbers, starts, ends = _candidates(hints, view[low : int(offsets[last])])
+    if not len(numbers):
         return []
     starts, ends = starts + low, ends + low
     owners = np.searchsorted(offsets[first : last + 1], ends - 1, side="right") - 1 + first
-    is_hot = hints < len(_KERNEL_KINDS)
+    is_hot = numbers < len(_KERNEL_KINDS)
     hot = np.flatnonzero(is_hot)
-    kinds = hints[hot].astype(np.int8)
+    kinds = numbers[hot].astype(np.int8)
     begins, stops = pii_addresses.confirm(offsets, data, owners[hot], kinds, ends[hot])
     valid = begins >= 0
     rules = np.array([rule_number(HINTS[kind].name) for kind in _KERNEL_KINDS], np.int32)
@@ -107,55 +107,60 @@ def _scan_rows(
         owners[hot][valid], begins[valid], stops[valid], rules[kinds[valid]], scores[kinds[valid]]
     )
     is_cold = ~is_hot
-    values = np.flatnonzero((hints == _QUOTED) | (hints == _BARE))
+    by_name = {hint.name: number for number, hint in enumerate(hints)}
+    is_quoted, is_bare = (numbers == by_name.get(name, -1) for name in ("quoted", "bare"))
+    values = np.flatnonzero(is_quoted | is_bare)
     is_cold[values] = pii_plausible.plausible(
-        offsets, data, owners[values], hints[values] == _QUOTED, ends[values]
+        offsets, data, owners[values], is_quoted[values], ends[values]
     )
     cold = np.flatnonzero(is_cold)
-    others = _confirm(view, offsets, hints[cold], starts[cold], ends[cold], owners[cold], people)
+    others = _confirm(
+        hints, view, offsets, numbers[cold], starts[cold], ends[cold], owners[cold], people
+    )
     return [addresses, others]
 
 
-def _candidates(text: memoryview) -> tuple[Int32, Int64, Int64]:
-    """(index in HINTS, start where the hint asks for it, end) of each match in `text`."""
-    hints, starts, ends = array.array("i"), array.array("q"), array.array("q")
+def _candidates(hints: tuple[Hint, ...], text: memoryview) -> tuple[Int32, Int64, Int64]:
+    """(index in `hints`, start where the hint asks for it, end) of each match in `text`."""
+    numbers, starts, ends = array.array("i"), array.array("q"), array.array("q")
 
-    def note(hint: int, start: int, end: int, flags: int, context: object) -> None:
-        hints.append(hint)
+    def note(number: int, start: int, end: int, flags: int, context: object) -> None:
+        numbers.append(number)
         starts.append(start)
         ends.append(end)
 
     if len(text):
-        _database().scan(text, match_event_handler=note)
+        _database(hints).scan(text, match_event_handler=note)
     return (
-        np.frombuffer(hints, np.int32) if hints else np.zeros(0, np.int32),
+        np.frombuffer(numbers, np.int32) if numbers else np.zeros(0, np.int32),
         np.frombuffer(starts, np.int64) if hints else np.zeros(0, np.int64),
         np.frombuffer(ends, np.int64) if hints else np.zeros(0, np.int64),
     )
 
 
 @functools.cache
-def _database() -> Any:
-    """The compiled hints: once a process, in some 0.3 s."""
+def _database(hints: tuple[Hint, ...]) -> Any:
+    """The compiled `hints`: once a process, in some 0.3 s."""
     import hyperscan  # not at import: its library need not be there where nothing is scanned
 
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
-        expressions=[hint.expression for hint in HINTS],
-        ids=list(range(len(HINTS))),
-        elements=len(HINTS),
+        expressions=[hint.expression for hint in hints],
+        ids=list(range(len(hints))),
+        elements=len(hints),
         flags=[
             _HS_FLAG_CASELESS * hint.is_caseless | _HS_FLAG_SOM_LEFTMOST * hint.needs_start
-            for hint in HINTS
+            for hint in hints
         ],
     )
     return database
 
 
 def _confirm(
+    hints: tuple[Hint, ...],
     view: memoryview,
     offsets: Offsets,
-    hints: Int32,
+    numbers: Int32,
     starts: Int64,
     ends: Int64,
     owners: Int64,
@@ -166,9 +171,9 @@ def _confirm(
     names: dict[int, set[bytes]] = {}
     users: dict[int, set[bytes]] = {}
     done: dict[str, int] = {}
-    columns = (hints.tolist(), starts.tolist(), ends.tolist(), owners.tolist())
+    columns = (numbers.tolist(), starts.tolist(), ends.tolist(), owners.tolist())
     for number, start, end, row in zip(*columns, strict=True):
-        hint: Hint = HINTS[number]
+        hint = hints[number]
         if hint.needs_start:
             if start < done.get(hint.group, -1):
                 continue

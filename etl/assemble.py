@@ -67,6 +67,12 @@ class AssembleConfig(Config):
         "if null",
     )
 
+    def beside(self) -> str:
+        """A digest of the key where values are made up: another key, another corpus."""
+        if self.replace_with != "fakes":
+            return ""
+        return hashlib.sha256(_fake_key()).hexdigest()[:16]
+
 
 def assemble(lake: Lake, config: AssembleConfig) -> Counts:
     """Writes `corpus` where it differs from what is decided.
@@ -108,9 +114,9 @@ def wanted_rows(lake: Lake, people: DataFrame, config: AssembleConfig) -> DataFr
     digests = people.select("repo_id", "people_digest")
     rows = files.join(repos, on="repo_id", how="left").join(digests, on="repo_id", how="left")
     rows = rows.select(*_corpus_columns(), "people_digest")
-    settings = config.model_dump_json(exclude={"export"}) + f" {annotators.PII_VERSION}"
-    if config.replace_with == "fakes":
-        settings += " " + hashlib.sha256(_fake_key()).hexdigest()[:16]
+    settings = f"{config.model_dump_json(exclude={'export'})} {annotators.PII_VERSION}"
+    if beside := config.beside():
+        settings += f" {beside}"
     digest = F.sha2(F.to_json(F.struct(*rows.columns, F.lit(settings).alias("settings"))), 256)
     return rows.withColumn("digest", digest).drop("people_digest")
 

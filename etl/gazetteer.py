@@ -7,21 +7,13 @@ in all of its files when they are assembled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
-import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from etl.stage import Lake
 from etl.tables import FILES, PII_SPANS, REPOS
 
 MAX_HASHES = 1024  # of a repository: some 300 people; those that most of its files name come first
-
-_HASHES = T.StructType(
-    [T.StructField("repo_id", T.StringType()), T.StructField("hash", T.LongType())]
-)
 
 
 def gazetteers(lake: Lake, version: int) -> DataFrame:
@@ -34,23 +26,9 @@ def gazetteers(lake: Lake, version: int) -> DataFrame:
     of_files = files.join(spans.select("blob_id", "people"), on="blob_id", how="inner").select(
         "repo_id", F.explode("people").alias("hash")
     )
-    of_repos = lake.read(REPOS).select("repo_id", "people").mapInArrow(_hashed, _HASHES)
+    of_repos = lake.read(REPOS).select("repo_id", F.explode("people").alias("hash"))
     counted = of_files.unionByName(of_repos).groupBy("repo_id", "hash").count()
     rank = Window.partitionBy("repo_id").orderBy(F.desc("count"), "hash")
     most = counted.withColumn("rank", F.row_number().over(rank)).where(F.col("rank") <= MAX_HASHES)
     people = most.groupBy("repo_id").agg(F.array_sort(F.collect_list("hash")).alias("people"))
     return people.withColumn("people_digest", F.sha2(F.to_json("people"), 256))
-
-
-def _hashed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    from etl.facts.pii_names import person_hashes  # loads compiled kernels: in the worker only
-
-    for batch in batches:
-        repo_ids, hashes = [], []
-        for row in batch.to_pylist():
-            for person in row["people"] or ():
-                for value in person_hashes(person["name"] or "", person["email"] or ""):
-                    repo_ids.append(row["repo_id"])
-                    hashes.append(value)
-        columns = [pa.array(repo_ids, pa.string()), pa.array(hashes, pa.int64())]
-        yield pa.RecordBatch.from_arrays(columns, names=["repo_id", "hash"])

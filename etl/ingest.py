@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,10 +24,11 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from etl.config import Config
+from etl.facts.pii_names import person_hashes
 from etl.licenses import license_role
 from etl.sources import reader_for
 from etl.sources.config import Limits, SourceConfig
-from etl.sources.paths import basename_extension, path_flags
+from etl.sources.paths import FILE_URI, basename_extension, path_flags
 from etl.sources.records import (
     STORED,
     ErrorRecord,
@@ -140,6 +142,8 @@ class _Plan:
 class RowSource:
     source: SourceConfig
     fingerprint: str
+    files: frozenset[str]
+    damaged: tuple[str, ...]  # files of it that are passed over
 
 
 @dataclass(frozen=True)
@@ -157,12 +161,16 @@ def list_sources(sources: Iterable[SourceConfig], limits: Limits, lake: Lake) ->
     errors: list[ErrorRecord] = []
     for source in sources:
         if source.kind in ROW_KINDS:
-            fingerprint = _rows_fingerprint(lake, source, settings)
-            if fingerprint is None:
+            files = lake.source_files(source.kind, source.location)
+            if not files.listed:
                 message = "expected rows, one a file, found none"
                 errors.append(ErrorRecord(source.location, "", "empty_source", message))
             else:
-                rows.append(RowSource(source, fingerprint))
+                listed = [str(file) for file in files.listed]
+                text = "\n".join([settings, source.model_dump_json(), *listed])
+                fingerprint = hashlib.sha256(text.encode()).hexdigest()[:32]
+                names = frozenset(path for path, _, _ in files.listed)
+                rows.append(RowSource(source, fingerprint, names, files.damaged))
             continue
         for found in reader_for(source.kind).list_units(source):
             if isinstance(found, ErrorRecord):
@@ -189,21 +197,6 @@ def _with_settings(unit: Unit, settings: str) -> Unit:
     return Unit(**{**asdict(unit), "fingerprint": digest})
 
 
-def _rows_fingerprint(lake: Lake, source: SourceConfig, settings: str) -> str | None:
-    """Of the source's data files: path, size and time of change. None if they hold no row."""
-    rows = lake.read_source(source.kind, source.location)
-    if not rows.columns:
-        return None
-    files = rows.select(
-        "_metadata.file_path", "_metadata.file_size", "_metadata.file_modification_time"
-    )
-    listed = sorted(str(tuple(row)) for row in files.distinct().toLocalIterator())
-    if not listed:
-        return None
-    text = "\n".join([settings, source.model_dump_json(), *listed])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
 # --- reading, on executors
 
 
@@ -224,16 +217,50 @@ def _read_all(
         )
         read = read.unionByName(lake.staged("units", found))
     for number, source_rows in enumerate(rows):
-        lake.batch_rows(64)
-        found = _read_rows(lake, config, source_rows, FIRST_ROW_TASK + number)
-        read = read.unionByName(lake.staged("rows", found))
+        read = read.unionByName(_staged_rows(lake, config, source_rows, FIRST_ROW_TASK + number))
     return read
 
 
-def _read_rows(lake: Lake, config: IngestConfig, found: RowSource, task: int) -> DataFrame:
+def _staged_rows(lake: Lake, config: IngestConfig, found: RowSource, task: int) -> DataFrame:
+    """The rows of a source but for those of damaged files, and an error for each of these.
+
+    A file whose damage shows only while it is read is left out in another reading.
+    """
+    source, damaged = found.source, list(found.damaged)
+    while True:
+        lake.batch_rows(64)
+        try:
+            rows = lake.staged("rows", _read_rows(lake, config, found, damaged, task))
+            break
+        except Exception as error:  # whatever a reader of Spark's throws: it names the file
+            file = _file_named(str(error), found.files.difference(damaged))
+            if file is None:
+                raise
+            damaged.append(file)
+            lake.progress("ingest: %s cannot be read and is passed over", file)
+    message = "expected a whole file, found one that cannot be read: it was passed over"
+    errors = [
+        (
+            source.kind, source.location, found.fingerprint, None, None, task, -1 - number, None, None,
+            (file.rpartition("/")[2], "corrupt_file", message), None,
+        )
+        for number, file in enumerate(damaged)
+    ]  # fmt: skip
+    return rows.unionByName(lake.local_rows(errors, READ)) if errors else rows
+
+
+def _file_named(message: str, files: frozenset[str]) -> str | None:
+    """The file of the source that the message of a failed reading names."""
+    words = {re.sub(*FILE_URI, word.strip(".,;:'\"()[]")) for word in message.split()}
+    return next(iter(sorted(words & files)), None)
+
+
+def _read_rows(
+    lake: Lake, config: IngestConfig, found: RowSource, damaged: list[str], task: int
+) -> DataFrame:
     """The rows of a source that is a table. Raises ContractError if columns are missing."""
     source = found.source
-    rows = lake.read_source(source.kind, source.location)
+    rows = lake.read_source(source.kind, source.location, damaged)
     columns = resolve_columns(column_names(rows.schema), source.columns, source.location)
     rows, columns = one_row_a_file(rows, columns), {name: name for name in columns}
     common = {
@@ -369,7 +396,10 @@ class _Writer:
 
 def repo_columns(record: RepoRecord) -> dict[str, Any]:
     columns = {name: getattr(record, name) for name in _REPO.names if name != "people"}
-    return {**columns, "people": [person._asdict() for person in record.people]}
+    hashes = {
+        value for person in record.people for value in person_hashes(person.name, person.email)
+    }
+    return {**columns, "people": sorted(hashes)}
 
 
 def file_columns(record: FileRecord) -> dict[str, Any]:

@@ -40,6 +40,15 @@ class Bin:
 
 
 @dataclass(frozen=True)
+class Found:
+    """Secrets and personal values that patterns found: of a kind, or by one detector."""
+
+    name: str
+    finds: int
+    kept_finds: int  # in contents that are kept
+
+
+@dataclass(frozen=True)
 class Cluster:
     """A set of equal texts: the file kept (or first in rank) and how many files hold the text."""
 
@@ -97,6 +106,8 @@ class ReportData:
     num_near_removed: int = 0
     near_sizes: tuple[Bin, ...] = ()  # in clusters and those with a kept file
     similarities: tuple[Bin, ...] = ()  # in contents dropped, none kept
+    found_kinds: tuple[Found, ...] = ()
+    detectors: tuple[Found, ...] = ()
     splits: tuple[Share, ...] = ()
     heaviest_repos: tuple[Share, ...] = ()
     errors: tuple[Step, ...] = ()

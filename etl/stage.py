@@ -15,6 +15,15 @@ from etl.tables import Table
 Counts = dict[str, int]  # funnel counts of a run, by name; they become MLflow metrics
 
 
+@dataclass(frozen=True)
+class SourceFiles:
+    """Data files of an external source, as URIs: path, size and time of change of those that hold rows,
+    sorted; and those that are damaged."""
+
+    listed: tuple[tuple[str, int, str], ...]
+    damaged: tuple[str, ...]
+
+
 class Lake(Protocol):
     """The tables of one corpus, as a stage sees them. Reads see the stage's own writes.
 
@@ -28,9 +37,12 @@ class Lake(Protocol):
 
     def exists(self, table: Table) -> bool: ...
 
-    def read_source(self, kind: str, path: str) -> DataFrame:
-        """The rows of an external Parquet, JSON Lines or Delta source; no columns if it is empty."""
+    def read_source(self, kind: str, path: str, without: Iterable[str] = ()) -> DataFrame:
+        """The rows of an external Parquet, JSON Lines or Delta source, but for those of the files
+        `without`; no columns if it is empty."""
         ...
+
+    def source_files(self, kind: str, path: str) -> SourceFiles: ...
 
     def local_rows(
         self, rows: Iterable[tuple[Any, ...]], schema: str | T.StructType

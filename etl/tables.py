@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pyspark.sql import types as T
 
-SCHEMA_VERSION = 1  # raised by any change that an older Stackmill must not read
+SCHEMA_VERSION = 2  # raised by any change that an older Stackmill must not read
 
 # Repository tables are replaced by bucket: the first byte of repo_id, as a range of the column.
 
@@ -35,12 +35,10 @@ def _struct(**fields: str) -> T.StructType:
     return T.StructType([T.StructField(name, _TYPES[kind]) for name, kind in fields.items()])
 
 
-PERSON = _struct(name="string", email="string", role="string")
 SPAN = _struct(kind="string", start="int", end="int", detector="string", score="float")
 LICENSE_EVIDENCE = _struct(
     path="string", kind="string", expression="string", score="double", blob_id="string"
 )
-_TYPES["people"] = T.ArrayType(PERSON, containsNull=False)
 _TYPES["spans"] = T.ArrayType(SPAN, containsNull=False)
 _TYPES["license_evidence"] = T.ArrayType(LICENSE_EVIDENCE, containsNull=False)
 
@@ -112,7 +110,7 @@ REPOS = _table(
     "stars long: star count or star events",
     "forks long: fork count or fork events",
     "host_license string: license that the host or registry states for the whole, as stated",
-    "people people: who the repository itself says its people are",
+    "people longs: 64-bit hashes of names, user names and addresses of its people, as it states them",
     "num_files long: files of any status",
     "num_bytes long: sum of their sizes",
     "fingerprint string: changes whenever the content may have changed",

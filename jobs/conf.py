@@ -85,7 +85,7 @@ def dump(config: Config) -> dict[str, Any]:
 
 def digest(config: Config) -> str:
     """SHA-256 of the section, keys in their own order where the order says something."""
-    return hashlib.sha256(json.dumps(dump(config)).encode()).hexdigest()
+    return hashlib.sha256((json.dumps(dump(config)) + config.beside()).encode()).hexdigest()
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
@@ -21,6 +22,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from etl.errors import ConfigError, ContractError
+from etl.sources.paths import FILE_URI
+from etl.stage import SourceFiles
 from etl.tables import FILES, SCHEMA_VERSION, Table
 
 logger = logging.getLogger(__name__)
@@ -80,11 +83,50 @@ class DeltaLake:
             return self._sampled(table)
         return self._no_rows(table) if found is None else self._rows(table, found)
 
-    def read_source(self, kind: str, path: str) -> DataFrame:
+    def read_source(self, kind: str, path: str, without: Iterable[str] = ()) -> DataFrame:
         """Without columns where no file is. Raises ConfigError for a path where nothing is."""
+        rows = self._source(kind, path)
+        if kind == "parquet" and rows.columns:  # by the schema of a whole file; the rest strictly
+            rows = self.spark.read.schema(rows.schema).parquet(path)
+        left_out = list(without)
+        file = F.regexp_replace("_metadata.file_path", *FILE_URI)
+        return rows.where(~file.isin(left_out)) if left_out else rows
+
+    def source_files(self, kind: str, path: str) -> SourceFiles:
+        """A Parquet file is damaged if its footer cannot be read: it gives no row, and alone an error.
+
+        Cost: one job over names and footers. Raises ConfigError as `read_source`, and where all are
+        damaged.
+        """
+        rows = self._source(kind, path)
+        if not rows.columns:
+            if kind == "parquet" and self._has_parquet(path):
+                raise ConfigError(
+                    f"ingest.sources: parquet: expected Parquet files at {path}, found none that can be "
+                    "read: fetch them again"
+                )
+            return SourceFiles((), ())
+        found = rows.select(
+            F.regexp_replace("_metadata.file_path", *FILE_URI),
+            "_metadata.file_size",
+            "_metadata.file_modification_time",
+        )
+        listed = sorted((row[0], row[1], str(row[2])) for row in found.distinct().toLocalIterator())
+        damaged: list[str] = []
+        if kind == "parquet":
+            named = {re.sub(*FILE_URI, file) for file in rows.inputFiles()}
+            silent = named - {file for file, _, _ in listed}
+            damaged = [file for file in sorted(silent) if not self._is_whole(file)]
+        return SourceFiles(tuple(listed), tuple(damaged))
+
+    def _source(self, kind: str, path: str) -> DataFrame:
         reader = self.spark.read
         try:
-            return reader.json(path) if kind == "jsonl" else reader.format(kind).load(path)
+            if kind == "jsonl":
+                return reader.json(path)
+            if kind == "parquet":
+                return reader.option("ignoreCorruptFiles", "true").parquet(path)
+            return reader.format(kind).load(path)
         except AnalysisException as error:
             if _condition(error) == NO_FILES:
                 return self.spark.createDataFrame([], T.StructType([]))
@@ -93,6 +135,16 @@ class DeltaLake:
             raise ConfigError(
                 f"ingest.sources: {kind}: expected data at {path}, found nothing: check the path"
             ) from None
+
+    def _has_parquet(self, path: str) -> bool:
+        files = self.spark.read.format("binaryFile").option("pathGlobFilter", "*.parquet")
+        return bool(files.load(path).select("path").limit(1).collect())
+
+    def _is_whole(self, file: str) -> bool:
+        try:
+            return bool(self.spark.read.parquet(unquote(file)).columns)
+        except Exception:  # noqa: BLE001  Spark gives many kinds for a footer that is none
+            return False
 
     def exists(self, table: Table) -> bool:
         return self.version(table) is not None or (

@@ -18,10 +18,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from etl.eligibility import described
+from etl.facts import annotators
 from etl.report import (
     Bin,
     Cluster,
     ErrorExample,
+    Found,
     Job,
     ReportData,
     Share,
@@ -29,7 +31,7 @@ from etl.report import (
     render,
     summary,
 )
-from etl.tables import CORPUS, DECISIONS, DUPLICATES, REPOS, SOURCE_ERRORS
+from etl.tables import CORPUS, DECISIONS, DUPLICATES, PII_SPANS, REPOS, SOURCE_ERRORS
 from jobs import conf
 from jobs.runner import (
     Arguments,
@@ -164,6 +166,7 @@ def collect(refresh: Refresh) -> ReportData:
         cluster_sizes=cluster_sizes,
         largest_clusters=_largest(clusters, lake.read(REPOS)),
         **_near(files, lake.read(DUPLICATES), config.decide.rules.near_duplicate.threshold),
+        **_found(files, lake.read(PII_SPANS)),
         splits=tuple(figures["split"][:5]),
         heaviest_repos=_heaviest(files, 10),
         **_errors(lake.read(SOURCE_ERRORS)),
@@ -315,6 +318,32 @@ def _near(files: DataFrame, duplicates: DataFrame, threshold: float) -> dict[str
         "near_sizes": sizes,
         "similarities": _bins([Share(row["number"], row["count"]) for row in found], labels),
     }
+
+
+def _found(files: DataFrame, spans: DataFrame) -> dict[str, Any]:
+    """What patterns found in the contents, by kind and by detector; never a value."""
+    kept = files.where("blob_id IS NOT NULL").groupBy("blob_id").agg(F.max("kept").alias("kept"))
+    current = spans.where(F.col("version") == annotators.PII_VERSION)
+    rows = (
+        current.select("blob_id", F.explode("spans").alias("span"))
+        .join(kept, on="blob_id", how="inner")
+        .groupBy("span.kind", "span.detector")
+        .agg(F.count("*").alias("finds"), F.sum(F.col("kept").cast("int")).alias("kept_finds"))
+        .collect()
+    )
+    totals: dict[str, dict[str, tuple[int, int]]] = {"kind": {}, "detector": {}}
+    for row in rows:
+        for by, sums in totals.items():
+            finds, kept_finds = sums.get(row[by], (0, 0))
+            sums[row[by]] = finds + row["finds"], kept_finds + row["kept_finds"]
+    kinds, detectors = (
+        tuple(
+            Found(name, *sums[name])
+            for name in sorted(sums, key=lambda name: (-sums[name][0], name))
+        )
+        for sums in totals.values()
+    )
+    return {"found_kinds": kinds, "detectors": detectors}
 
 
 def _errors(errors: DataFrame) -> dict[str, Any]:

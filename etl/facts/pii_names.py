@@ -13,9 +13,6 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import numpy as np
-
-from etl.facts.pii_addresses import hash_lower
 from etl.facts.pii_text import is_placeholder, words
 
 COPYRIGHT_HOLDER, AUTHOR, NAME_BEFORE_ADDRESS, OWNER = (
@@ -26,6 +23,8 @@ COPYRIGHT_HOLDER, AUTHOR, NAME_BEFORE_ADDRESS, OWNER = (
 )
 FIRST_WORD, FULL_NAME, USERNAME, ADDRESS = b"1 ", b"2 ", b"3 ", b"4 "  # what a hash is of
 MAX_WORDS = 5
+
+_FNV_OFFSET, _FNV_PRIME, _ALL_ONES = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
 
 
 class Name(NamedTuple):
@@ -149,9 +148,11 @@ def is_username(name: bytes) -> bool:
 
 
 def hash_of(kind: bytes, value: bytes) -> int:
-    """A signed 64-bit hash, ASCII letters in lower case."""
-    raw = np.frombuffer(kind + value, np.uint8)
-    return int(np.uint64(hash_lower(raw, 0, len(raw))).astype(np.int64))
+    """FNV-1a, ASCII letters in lower case, signed: what the kernels of `etl.facts.pii_people` compute."""
+    state = _FNV_OFFSET
+    for byte in (kind + value).lower():
+        state = ((state ^ byte) * _FNV_PRIME) & _ALL_ONES
+    return state - ((state >> 63) << 64)
 
 
 def name_hashes(name: bytes) -> list[int]:

@@ -29,6 +29,9 @@ class PathFlags(NamedTuple):
     is_documentation: bool
 
 
+FILE_URI = ("^file:/+", "file:/")  # pattern and replacement: Spark writes one slash, or three
+
+
 def path_flags(path: str) -> PathFlags:
     """A folder named so makes its files vendored; a file of that name does not."""
     folder, _, _ = path.rpartition("/")

@@ -54,7 +54,7 @@ def write(lake: Lake, files: Iterable[Row]) -> None:
     full = [_full(file) for file in files]
     for table in (REPOS, FILES, BLOBS, FACTS, NAME_FACTS, LICENSES, PII_SPANS):
         rows = [{**row, "version": VERSIONS.get(table.name)} for row in full]
-        if table is PII_SPANS:  # its `people` are hashes, those of REPOS are persons
+        if table is PII_SPANS:
             rows = [{**row, "people": row["declared"]} for row in rows]
         unique = {tuple(row.get(key) for key in table.key): row for row in rows}
         kept = [

@@ -134,7 +134,7 @@ def file(repo: str, path: str, text: str, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-GUIDO = [{"name": "Guido van Rossum", "email": "jdoering7@box.local", "role": "author"}]
+GUIDO = person_hashes("Guido van Rossum", "jdoering7@box.local")
 
 
 @pytest.mark.spark
@@ -194,12 +194,9 @@ def letter(number: int) -> str:
 @pytest.mark.spark
 def test_a_repository_of_very_many_people_has_a_bounded_list(lake: MemoryLake) -> None:
     people = [
-        {
-            "name": f"Abcd{letter(i // 26)}{letter(i)} Xyz{letter(i // 676)}q",
-            "email": "",
-            "role": "x",
-        }
+        value
         for i in range(1200)
+        for value in person_hashes(f"Abcd{letter(i // 26)}{letter(i)} Xyz{letter(i // 676)}q", "")
     ]
     by_hand.write(lake, [file("ann", "a.py", "x = 1\n", people=people)])
     [row] = gazetteers(lake, by_hand.VERSIONS["pii_spans"]).collect()

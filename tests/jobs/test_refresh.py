@@ -298,22 +298,25 @@ def test_decide_dry_run_gives_the_counts_of_other_rules_and_writes_nothing(
     assert DeltaLake(spark, str(built / "lake")).version(DECISIONS) == version
 
 
-def test_no_secret_of_a_source_is_in_a_table_a_log_or_a_run(built: Path) -> None:
-    canary = small.CANARY
+def test_no_secret_or_address_of_a_source_is_in_a_table_a_log_or_a_run(built: Path) -> None:
+    # A key and an address in files, and whom the history of a git repository names
+    canaries = (small.CANARY, "ann.lee@stackmill-example.org", "dov@stackmill-example.org")
     places = [built / "lake", built / "report", built / "export", built / "log.txt", store_folder()]
     found = [path for place in places for path in (place.rglob("*") if place.is_dir() else [place])]
     files = [path for path in found if path.is_file() and "blobs" not in path.parts]
     assert {".parquet", ".json", ".html", ".txt", ".db"} <= {path.suffix for path in files}
     for path in files:
         if path.suffix == ".parquet":
-            assert canary not in str(pq.ParquetFile(path).read().to_pydict()), path
+            text = str(pq.ParquetFile(path).read().to_pydict())
+            assert not [canary for canary in canaries if canary in text], path
         else:
-            assert canary.encode() not in path.read_bytes(), path
+            raw = path.read_bytes()
+            assert not [canary for canary in canaries if canary.encode() in raw], path
     blobs = [
         str(pq.ParquetFile(path).read().to_pydict())
         for path in (built / "lake" / "blobs").rglob("*.parquet")
     ]
-    assert any(canary in text for text in blobs)
+    assert all(any(canary in text for text in blobs) for canary in canaries[:2])
 
 
 @pytest.mark.parametrize(
@@ -368,6 +371,51 @@ def test_sources_of_rows_that_hold_none_are_error_rows_and_the_others_are_read(
     assert {(row["kind"], row["source"], row["member"]) for row in errors} == {
         ("empty_source", str(tmp_path / name), "") for name in list(kinds)[:3]
     }
+
+
+def test_damaged_parquet_files_among_good_ones_are_error_rows(spark: Any, tmp_path: Path) -> None:
+    """One is cut short; of one a page is overwritten, which shows only as it is read."""
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for name in ("a good one", "cut", "worn", "z"):
+        texts = [
+            f"# {name} {i}\n" + "".join(f"{name}{j * i}\n" for j in range(50)) for i in range(99)
+        ]
+        columns = {
+            "content": texts, "path": [f"{i}.py" for i in range(99)], "repo_name": [f"ann/{name}"] * 99
+        }  # fmt: skip
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet", use_dictionary=False)
+    whole = (folder / "cut.parquet").read_bytes()
+    (folder / "cut.parquet").write_bytes(whole[: len(whole) // 2])
+    worn = bytearray((folder / "worn.parquet").read_bytes())
+    worn[4 : len(worn) // 4] = bytes(len(worn) // 4 - 4)
+    (folder / "worn.parquet").write_bytes(worn)
+    names = {name: name for name in ("content", "path", "repo_name")}
+    source = {"kind": "parquet", "path": str(folder), "host": "h", "columns": names}
+    path = configure(tmp_path, [source])
+    for _ in range(2):
+        assert main(["ingest", "--conf", path]) == 0
+        lake = DeltaLake(spark, str(tmp_path / "lake"))
+        files = lake.read(FILES).groupBy("repo_name").count().collect()
+        assert {tuple(row) for row in files} == {("ann/a good one", 99), ("ann/z", 99)}
+        errors = lake.read(SOURCE_ERRORS).collect()
+        assert {(row["kind"], row["member"]) for row in errors} == {
+            ("corrupt_file", "cut.parquet"), ("corrupt_file", "worn.parquet"),
+        }  # fmt: skip
+    (folder / "cut.parquet").write_bytes(whole)
+    (folder / "worn.parquet").unlink()
+    assert main(["ingest", "--conf", path]) == 0
+    lake = DeltaLake(spark, str(tmp_path / "lake"))
+    assert lake.read(SOURCE_ERRORS).count() == 0
+
+
+def test_parquet_of_which_no_file_can_be_read_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 cut short")
+    source = {"kind": "parquet", "path": str(tmp_path), "host": "h"}
+    assert main(["ingest", "--conf", configure(tmp_path, [source])]) == 2
+    assert "found none that can be read" in capsys.readouterr().err
 
 
 def test_a_table_of_a_newer_version_is_refused(

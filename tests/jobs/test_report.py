@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from etl.report import Share
-from jobs.report import LINE_LABELS, SIZE_LABELS, _bins, _figures, _steps
+from etl.facts import annotators
+from etl.report import Found, Share
+from jobs.report import LINE_LABELS, SIZE_LABELS, _bins, _figures, _found, _steps
 
 pytestmark = pytest.mark.spark
 
@@ -54,3 +55,21 @@ def test_a_file_without_a_size_or_lines_is_in_no_bin(spark: Any) -> None:
     assert {label: bar for label, bar in lines.items() if bar[0]} == {
         "1": (1, 1), "8": (1, 0), "128": (1, 1),  # a label is the least that is in the bin
     }  # fmt: skip
+
+
+def test_finds_are_counted_once_a_content_and_kept_ones_apart(spark: Any) -> None:
+    """Content `a` stands in two files, one of them kept; `b` is dropped; `c` has old finds only."""
+    files = spark.createDataFrame(
+        [("a", True), ("a", False), ("b", False), ("c", True), (None, False)],
+        "blob_id string, kept boolean",
+    )
+    key, token, mail = ("key", "aws"), ("key", "npm"), ("email", "email")
+    now = annotators.PII_VERSION
+    spans = spark.createDataFrame(
+        [("a", now, [key, mail]), ("b", now, [mail, mail, token]), ("c", now - 1, [key])],
+        "blob_id string, version int, spans array<struct<kind: string, detector: string>>",
+    )
+    assert _found(files, spans) == {
+        "found_kinds": (Found("email", 3, 1), Found("key", 2, 1)),
+        "detectors": (Found("email", 3, 1), Found("aws", 1, 1), Found("npm", 1, 0)),
+    }

@@ -1,7 +1,9 @@
-"""The stages in their order: what the CLI, `refresh` and the README's table are made from."""
+"""The stages in their order: what the CLI, `refresh` and the README's table are made from; and those that
+make the corpus ready for training, which a refresh does not run."""
 
 from etl import annotate, assemble, decide, ingest, license_detection
 from etl.near_dedup import stage as near_dedup
+from etl.pack import stage as pack
 from etl.stage import Stage
 
 FLOW: tuple[Stage, ...] = (
@@ -12,3 +14,5 @@ FLOW: tuple[Stage, ...] = (
     decide.STAGE,
     assemble.STAGE,
 )
+
+TRAINING: tuple[Stage, ...] = (pack.TOKENIZER_STAGE, pack.STAGE)

@@ -68,6 +68,14 @@ class Lake(Protocol):
         """Rows whose values equal a row of `keys` in all of its columns are deleted."""
         ...
 
+    def folder(self, name: str) -> str:
+        """Where files that are no table lie, beside the tables: LAKE/name."""
+        ...
+
+    def version(self, table: Table) -> int | None:
+        """Its current Delta version; None if it does not exist."""
+        ...
+
     def batch_rows(self, num_rows: int) -> None:
         """From here on an Arrow batch that goes to Python holds at most so many rows."""
         ...

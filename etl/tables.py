@@ -382,6 +382,35 @@ CORPUS = _table(
     file_bytes=256 << 20,
 )
 
+SHARDS = _table(
+    "shards",
+    "shard string: file under LAKE/shards: split, bucket and the first digits of its digest",
+    "sha256 string: of its bytes",
+    "split string: train or validation",
+    "bucket long: range of repo_id",
+    "num_tokens long: 2 bytes each",
+    "num_documents long: repositories",
+    "num_bytes long: UTF-8 bytes of the texts in it",
+    "fingerprint string: of the rows of `corpus`, the tokenizer and the settings it was made from",
+    key="shard",
+)
+
+SHARD_DOCUMENTS = _table(
+    "shard_documents",
+    "shard string: as in shards",
+    "offset long: first token of the file, its mark counted in",
+    "num_tokens long: of mark, path (where its document has names) and text",
+    "num_bytes long: UTF-8 bytes of its text",
+    "repo_id string: repository",
+    "path string: inside the repository",
+    "blob_id string: SHA-256 of the raw bytes before redaction",
+    "text_id string: SHA-256 of the text before redaction",
+    "language string: Linguist's name",
+    key="shard offset",
+    order="shard offset",
+    statistics="shard repo_id",
+)
+
 RUNS = _table(
     "runs",
     "run_id string: of the job",
@@ -421,5 +450,7 @@ TABLES: tuple[Table, ...] = (
     DUPLICATES,
     DECISIONS,
     CORPUS,
+    SHARDS,
+    SHARD_DOCUMENTS,
     RUNS,
 )

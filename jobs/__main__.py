@@ -4,7 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from etl.flow import FLOW
+from etl.flow import FLOW, TRAINING
 
 OTHERS = {
     "report": "draw the report of the lake as it is",
@@ -15,14 +15,14 @@ OTHERS = {
 
 def usage() -> str:
     lines = ["usage: stackmill JOB [--conf FILE] [--set SECTION.KEY=VALUE ...] [--dry-run]", ""]
-    lines += [f"  {stage.name:<18} {stage.decides}" for stage in FLOW]
+    lines += [f"  {stage.name:<18} {stage.decides}" for stage in (*FLOW, *TRAINING)]
     lines += [f"  {name:<18} {text}" for name, text in OTHERS.items()]
     return "\n".join([*lines, "", "stackmill JOB --help shows the flags of a job", ""])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
-    known = {stage.name for stage in FLOW} | set(OTHERS)
+    known = {stage.name for stage in (*FLOW, *TRAINING)} | set(OTHERS)
     if argv and argv[0] in ("-h", "--help"):
         sys.stdout.write(usage())
         return 0

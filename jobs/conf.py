@@ -21,6 +21,7 @@ from etl.errors import ConfigError
 from etl.ingest import IngestConfig
 from etl.licenses import LicenseConfig
 from etl.near_dedup.config import NearDedupConfig
+from etl.pack.stage import PackConfig, TokenizerConfig
 from etl.sources.config import parse_source
 from jobs.session import SessionConfig
 
@@ -50,6 +51,8 @@ class PipelineConfig(Config):
     license_detection: LicenseConfig = LicenseConfig()
     decide: DecideConfig = DecideConfig()
     assemble: AssembleConfig = AssembleConfig()
+    train_tokenizer: TokenizerConfig = TokenizerConfig()
+    pack: PackConfig = PackConfig()
     report: ReportConfig = ReportConfig()
     mlflow: MlflowConfig = MlflowConfig()
     session: SessionConfig = SessionConfig()

@@ -146,6 +146,14 @@ class DeltaLake:
         except Exception:  # noqa: BLE001  Spark gives many kinds for a footer that is none
             return False
 
+    def folder(self, name: str) -> str:
+        """LAKE/name, or for a sample of its own. Raises ConfigError for a catalog, which has no folder."""
+        if self.is_catalog:
+            raise ConfigError(
+                f"{name}: expected a lake that is a folder, found the catalog {self.location}: set --lake"
+            )
+        return f"{self.home}/{name}"
+
     def exists(self, table: Table) -> bool:
         return self.version(table) is not None or (
             self.sample < 1 and self._find(table, self.identifier(table, self.location)) is not None

@@ -90,9 +90,9 @@ def compile_election() -> None:
     config = NearDedupConfig()
     values, offsets = similarity.shingle_sets(contents())
     scheme = (config.bands, config.rows, config.min_agreement)
-    turns, pivots = np.full(2, greedy.DEMANDED), np.zeros(2, np.bool_)
+    demanded, pivots = np.ones(2, np.bool_), np.zeros(2, np.bool_)
     sketches = np.zeros((2, POSITIONS), np.uint32)
-    greedy.compare(values, offsets, sketches, turns, pivots, config.floor, 0.7, scheme)
+    greedy.compare(values, offsets, sketches, demanded, pivots, config.floor, 0.7, scheme)
 
 
 TASKS: tuple[Callable[[], None], ...] = (

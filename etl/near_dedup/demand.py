@@ -1,11 +1,9 @@
 """What is still missing?    unverified documents that would be kept -> their pairs
 
 A block's documents meet in one task, in rank order: of those that would be kept the pivots are
-chosen, and then of the others, which would be if what they are dropped for is dropped itself: so one
-reading does for most. Every document of the block is compared with every pivot
-(`etl.near_dedup.greedy`); the pivots are then complete. Of a block above the bound, the first in rank
-that would be kept make the pivots in one task; then chunks of the others are compared with them, a
-task each.
+chosen, and every document of the block is compared with every pivot (`etl.near_dedup.greedy`). The
+pivots are then complete. Of a block above the bound, the first in rank that would be kept make the
+pivots in one task; then chunks of the others are compared with the pivots, a task each.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from etl.facts.kernels import Mask
-from etl.near_dedup import greedy
 from etl.near_dedup.arrow import PACKED, chunks, ids_of_words, of_kind, parts_of, unpacked
 from etl.near_dedup.bands import Ints
 from etl.near_dedup.candidates import signatures_of
@@ -30,7 +27,7 @@ from etl.near_dedup.verify import VERIFIED, bytes_batch, verified_batch, verifie
 from etl.stage import Lake
 
 ROLES = 3  # kind of packed rows of a block, beside those of `verify`
-PIVOT = 3  # role of a document; the others are the turns of `etl.near_dedup.greedy`
+MEMBER, DEMANDED, PIVOT = 0, 1, 2  # roles
 
 
 class Unverified(NamedTuple):
@@ -76,8 +73,8 @@ def compare_demanded(
     is_first = demanded & (_running(of, np.where(demanded, num_bytes, 0)) <= config.block_bytes)
     is_first |= demanded & (_running(of, demanded.astype(np.int64)) == 1)
     chosen = is_wanted & (is_whole | is_first)
-    role = np.where(demanded, greedy.DEMANDED, np.where(is_whole, greedy.SPARE, greedy.NEVER))
-    first = _Task(of[chosen], document[chosen], role[chosen], blob[chosen])
+    role = np.where(demanded[chosen], DEMANDED, MEMBER)
+    first = _Task(of[chosen], document[chosen], role, blob[chosen])
     found = _run(lake, first, splits, threshold, config)
     is_rest = is_wanted & ~chosen
     if not is_rest.any():
@@ -120,7 +117,7 @@ def _chunks(
                 _Task(
                     np.full(len(members), len(tasks)),
                     document[members],
-                    np.where(is_pivot[members], PIVOT, greedy.NEVER),
+                    np.where(is_pivot[members], PIVOT, MEMBER),
                     blob[members],
                 )
             )
@@ -161,6 +158,7 @@ class _Compare:
             yield from self._of_part(rows)
 
     def _of_part(self, rows: pa.Table) -> Iterator[pa.RecordBatch]:
+        from etl.near_dedup import greedy
         from etl.near_dedup.similarity import taken
 
         sets = sets_of(rows)
@@ -179,7 +177,7 @@ class _Compare:
             values,
             offsets,
             words.view(np.uint32)[sketched],
-            role,
+            role == DEMANDED,
             role == PIVOT,
             self.floor,
             self.threshold,

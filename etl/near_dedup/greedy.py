@@ -1,9 +1,9 @@
 """Who among many alike is kept, and who is like the kept?    shingle sets in rank order -> pivots, pairs
 
 Documents come in rank order. Of the demanded ones, one is a pivot unless an earlier pivot is as
-similar as the threshold; then of the spare ones likewise. Every document is compared with every
-pivot: what reaches the floor is a pair. No two documents are compared that are both no pivots, so
-100,000 near-identical ones make 100,000 comparisons.
+similar as the threshold. Every document is then compared with every pivot: what reaches the floor
+is a pair. No two documents are compared that are both no pivots, so 100,000 near-identical ones
+make 100,000 comparisons.
 
 A document is looked up in an inverted index of the pivots: over the rarest shingles of each (prefix
 filter; rarity is counted among the documents at hand), keyed by the class of its size too, with a
@@ -35,8 +35,6 @@ _COUNTS_BITS = 20
 _CLASS_RATIO = 1.1
 _NO_SLOT = -1
 
-NEVER, DEMANDED, SPARE = 0, 1, 2  # turns in which a row may become a pivot
-
 Floats = npt.NDArray[np.float64]
 
 
@@ -53,20 +51,19 @@ def compare(
     values: Words,
     offsets: Ints,
     sketches: Sketches,
-    turns: Ints,
+    is_demanded: Mask,
     is_pivot: Mask,
     floor: float,
     threshold: float,
     scheme: tuple[int, int, int],
 ) -> Compared:
-    """`scheme` is bands, rows, min_agreement. Rows of `is_pivot` are pivots beforehand; `turns` says
-    which may become one: DEMANDED, SPARE or NEVER.
+    """`scheme` is bands, rows, min_agreement. Rows of `is_pivot` are pivots beforehand.
 
     Cost: two look-ups a document; memory: a third of the shingles for the prefixes, and the index.
     """
     pivots = is_pivot.copy()
     pivot, other, found = _compare(
-        values, offsets, sketches, turns, pivots, floor, threshold, *scheme
+        values, offsets, sketches, is_demanded, pivots, floor, threshold, *scheme
     )
     return Compared(pivot, other, found, pivots)
 
@@ -81,7 +78,7 @@ def _compare(
     values: Words,
     offsets: Ints,
     sketches: Sketches,
-    turns: Ints,
+    is_demanded: Mask,
     is_pivot: Mask,
     floor: float,
     threshold: float,
@@ -108,33 +105,30 @@ def _compare(
             slots, keys, postings = _add(
                 row, prefixes, starts, offsets, slots, keys, postings, sizes
             )
-    for turn in (DEMANDED, SPARE):
-        for row in range(count):
-            if turns[row] != turn or is_pivot[row]:
+    for row in range(count):
+        if not is_demanded[row] or is_pivot[row]:
+            continue
+        if num_pivots:
+            last = pivots[num_pivots - 1]
+            if (
+                _compared(values, offsets, sketches, last, row, floor, bands, rows, min_agreement)
+                >= threshold
+            ):
                 continue
-            if num_pivots:
-                last = pivots[num_pivots - 1]
-                if (
-                    _compared(
-                        values, offsets, sketches, last, row, floor, bands, rows, min_agreement
-                    )
-                    >= threshold
-                ):
-                    continue
-            num_near = _look_up(
-                row, values, offsets, sketches, prefixes, starts, slots, keys, postings, pivots,
-                num_pivots, hits, touched, near, nearness, floor, threshold, bands, rows, min_agreement,
-            )  # fmt: skip
-            is_near = False
-            for i in range(num_near):
-                is_near |= nearness[i] >= threshold
-            if not is_near:
-                is_pivot[row] = True
-                pivots[num_pivots] = row
-                num_pivots += 1
-                slots, keys, postings = _add(
-                    row, prefixes, starts, offsets, slots, keys, postings, sizes
-                )
+        num_near = _look_up(
+            row, values, offsets, sketches, prefixes, starts, slots, keys, postings, pivots,
+            num_pivots, hits, touched, near, nearness, floor, threshold, bands, rows, min_agreement,
+        )  # fmt: skip
+        is_near = False
+        for i in range(num_near):
+            is_near |= nearness[i] >= threshold
+        if not is_near:
+            is_pivot[row] = True
+            pivots[num_pivots] = row
+            num_pivots += 1
+            slots, keys, postings = _add(
+                row, prefixes, starts, offsets, slots, keys, postings, sizes
+            )
     return _all_pairs(
         values, offsets, sketches, prefixes, starts, slots, keys, postings, pivots, num_pivots,
         is_pivot, hits, touched, near, nearness, floor, bands, rows, min_agreement,

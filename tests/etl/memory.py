@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -17,14 +18,19 @@ from etl.tables import Table
 class MemoryLake:
     """The part of `etl.stage.Lake` that a stage of SQL over small tables needs."""
 
-    def __init__(self, spark: SparkSession) -> None:
+    def __init__(self, spark: SparkSession, root: Path | None = None) -> None:
         self.spark = spark
+        self.root = root
         self.sample = 1.0
         self.tables: dict[str, list[Any]] = {}
         self.versions: dict[str, int] = {}  # table -> number of its writes
 
     def read(self, table: Table) -> DataFrame:
         return self.spark.createDataFrame(self.tables.get(table.name, []), table.schema)
+
+    def folder(self, name: str) -> str:
+        assert self.root is not None
+        return str(self.root / name)
 
     def exists(self, table: Table) -> bool:
         return table.name in self.tables

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from etl.assemble import FAKE_KEY, AssembleConfig
 from etl.errors import ConfigError
 from jobs import conf
 from jobs.report import report_path
@@ -35,6 +36,16 @@ def test_every_file_in_conf_loads(path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_there_are_configurations_to_load() -> None:
     assert "demo.yaml" in {path.name for path in CONF}
+
+
+def test_another_key_of_made_up_values_is_another_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    digests = set()
+    for key in ("a key of these tests", "another key of these tests"):
+        monkeypatch.setenv(FAKE_KEY, key)
+        digests |= {conf.digest(AssembleConfig(replace_with=way)) for way in ("tags", "fakes")}
+    assert len(digests) == 3
 
 
 def test_an_unknown_key_is_named_with_those_that_are_known(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""From kept files to token shards: tokenizer, order inside a repository, packing."""

@@ -1,0 +1,307 @@
+"""Which tokens does a model see, and of which file is each?    corpus, tokenizer -> shards, shard_documents
+
+Repositories fall into buckets by a range of repo_id; a bucket and a split are a shard. Only buckets whose rows
+in `corpus` have changed are packed again. A shard's name holds the digest of its tokens: what a manifest
+names cannot change under a run that reads it. The manifest is written last, and says all that a loader
+needs: `training.shards` reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import Field
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from etl.config import Config
+from etl.errors import ConfigError
+from etl.pack import documents, tokenizer
+from etl.stage import Counts, Lake, Stage
+from etl.tables import CORPUS, SHARD_DOCUMENTS, SHARDS
+
+MANIFEST = "manifest.json"
+FORMAT = 1  # of shards and manifest
+BATCH_ROWS = 16
+_PACKED = T.StructType(
+    [
+        T.StructField(name, T.StringType())
+        for name in (
+            "shard",
+            "sha256",
+            "split",
+            "repo_id",
+            "path",
+            "blob_id",
+            "text_id",
+            "language",
+        )
+    ]
+    + [
+        T.StructField(name, T.LongType())
+        for name in ("bucket", "offset", "num_tokens", "num_bytes", "num_documents")
+    ]
+)
+
+
+class TokenizerConfig(Config):
+    vocabulary: int = Field(
+        default=tokenizer.VOCABULARY, ge=512, le=1 << 16, description="tokens, sentinels counted in"
+    )
+    sample_bytes: int = Field(
+        default=64 << 20, ge=1 << 16, description="text that it is trained on, a sample of `corpus`"
+    )
+    key: str = Field(default="stackmill", description="of the hash that draws the sample")
+
+
+class PackConfig(Config):
+    buckets: int = Field(default=64, ge=1, le=65_536, description="of repositories: shards a split")
+    names_rate: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of repositories whose documents hold names and paths",
+    )
+    order: documents.Order = Field(
+        default="dependency",
+        description="of a repository's files: dependency (by path where none is known), path, random",
+    )
+    key: str = Field(
+        default="stackmill", description="of the hash that draws names and random order"
+    )
+
+
+def train_tokenizer(lake: Lake, config: TokenizerConfig) -> Counts:
+    """Writes LAKE/tokenizer. Cost: reads a sample of the training split; it is held on the driver."""
+    rows = lake.read(CORPUS).where("split = 'train'")
+    total = rows.agg(F.coalesce(F.sum("length_bytes"), F.lit(0)).alias("bytes")).collect()[0][
+        "bytes"
+    ]
+    if not total:
+        raise ConfigError(
+            "train_tokenizer: expected files in `corpus`, found none: run `stackmill refresh`"
+        )
+    digest = F.sha2(F.concat_ws(" ", F.lit(config.key), "repo_id", "path"), 256)
+    place = F.conv(F.substring(digest, 1, 8), 16, 10).cast("long")
+    bound = min(2**32, int(2**32 * config.sample_bytes / total))
+    sample = rows.where(place < bound).select(digest.alias("place"), "content").orderBy("place")
+    texts = [row["content"] for row in sample.toLocalIterator()]
+    trained = tokenizer.train(texts, config.vocabulary)
+    folder = Path(lake.folder("tokenizer"))
+    tokenizer.save(trained, folder)
+    lake.progress("train_tokenizer: %d tokens in %s", trained.get_vocab_size(), folder)
+    return {
+        "tokens": trained.get_vocab_size(),
+        "files_read": len(texts),
+        "content_bytes_read": sum(len(text.encode()) for text in texts),
+    }
+
+
+def pack(lake: Lake, config: PackConfig) -> Counts:
+    """Brings shards and their tables up to date.
+
+    Cost: one shuffle of the content of the buckets that changed, by bucket; one task a bucket, which
+    holds one repository at a time.
+    """
+    folder = Path(lake.folder("shards"))
+    encoder_folder = lake.folder("tokenizer")
+    encoder = tokenizer.Encoder(Path(encoder_folder))
+    settings = f"{FORMAT} {encoder.digest} {config.model_dump_json()}"
+    rows = lake.read(CORPUS).withColumn("bucket", _bucket_of(config.buckets))
+    wanted = rows.groupBy("bucket", "split").agg(
+        F.sha2(
+            F.concat(F.lit(settings), F.to_json(F.sort_array(F.collect_list("digest")))), 256
+        ).alias("fingerprint")
+    )
+    due_of = {(row["bucket"], row["split"]): row["fingerprint"] for row in wanted.collect()}
+    there = {(row["bucket"], row["split"]): row for row in lake.read(SHARDS).collect()}
+    due = {
+        key: fingerprint
+        for key, fingerprint in due_of.items()
+        if key not in there or there[key]["fingerprint"] != fingerprint
+    }
+    kept = {key: row for key, row in there.items() if key in due_of and key not in due}
+    if due or len(kept) < len(there):
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(lake, config, rows, due, kept, str(folder), encoder_folder)
+    counts = _write_manifest(lake, folder, encoder, config)
+    return {**counts, "shards_written": len(due)}
+
+
+def _bucket_of(buckets: int) -> Column:
+    """Ranges of repo_id."""
+    head = F.conv(F.substring("repo_id", 1, 4), 16, 10).cast("long")
+    return F.floor(head * buckets / 65_536).cast("long")
+
+
+def _replace(
+    lake: Lake,
+    config: PackConfig,
+    rows: DataFrame,
+    due: dict[tuple[int, str], str],
+    kept: dict[tuple[int, str], Any],
+    folder: str,
+    encoder_folder: str,
+) -> None:
+    keys = [(bucket, split) for bucket, split in sorted(due)]
+    wanted = F.broadcast(lake.local_rows(keys, "bucket long, split string"))
+    lake.batch_rows(BATCH_ROWS)
+    columns = [*documents.COLUMNS, "bucket", "split"]
+    found = (
+        rows.select(*columns)
+        .join(wanted, on=["bucket", "split"], how="left_semi")
+        .repartition(max(1, len(keys)), "bucket", "split")
+        .sortWithinPartitions("bucket", "split", "repo_id", "path")
+    )
+    packed = lake.staged(
+        "packed", found.mapInArrow(_Packer(config, folder, encoder_folder), _PACKED)
+    )
+    stayed = lake.local_rows([(row["shard"],) for row in kept.values()], "shard string")
+    lines = lake.read(SHARD_DOCUMENTS).join(F.broadcast(stayed), on="shard", how="left_semi")
+    lines = lake.staged("lines", lines)
+    new = packed.where("repo_id IS NOT NULL")
+    lake.overwrite(
+        SHARD_DOCUMENTS,
+        lines.unionByName(new.select(*SHARD_DOCUMENTS.columns)).repartitionByRange("shard"),
+    )
+    shards = [row.asDict() for row in packed.where("repo_id IS NULL").collect()]
+    for shard in shards:
+        shard["fingerprint"] = due[shard["bucket"], shard["split"]]
+    every = [*(row.asDict() for row in kept.values()), *shards]
+    values = [tuple(shard[name] for name in SHARDS.columns) for shard in every]
+    lake.overwrite(SHARDS, lake.local_rows(values, SHARDS.schema))
+
+
+class _Packer:
+    """Rows of buckets, sorted, to shard files; what lies in them, and a line for each file."""
+
+    def __init__(self, config: PackConfig, folder: str, encoder_folder: str) -> None:
+        self.config, self.folder, self.encoder_folder = config, folder, encoder_folder
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        encoder = tokenizer.Encoder(Path(self.encoder_folder))
+        for bucket, split, of_shard in _shards_of(batches):
+            yield from self._shard(encoder, bucket, split, of_shard)
+
+    def _shard(
+        self, encoder: tokenizer.Encoder, bucket: int, split: str, batches: Iterable[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        config, folder = self.config, Path(self.folder)
+        temporary = folder / f".{uuid.uuid4().hex}.part"
+        placed: list[documents.Placed] = []
+        with temporary.open("wb") as file:
+            writer = documents.Writer(
+                encoder, file.write, config.names_rate, config.order, config.key
+            )
+            for repo_id, repo_name, files in documents.by_repository(batches):
+                placed += writer.repository(repo_id, repo_name, files)
+        digest = writer.digest.hexdigest()
+        name = f"{split}-{bucket:05d}-{digest[:16]}.bin"
+        temporary.replace(folder / name)
+        shard = {"shard": name, "sha256": digest, "split": split, "bucket": bucket}
+        lines = [{**shard, **line._asdict()} for line in placed]
+        whole = {
+            **shard, "num_tokens": writer.num_tokens, "num_documents": writer.num_documents,
+            "num_bytes": sum(line.num_bytes for line in placed),
+        }  # fmt: skip
+        yield pa.RecordBatch.from_pylist([*lines, whole], schema=_arrow_schema())
+
+
+def _arrow_schema() -> pa.Schema:
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    return to_arrow_schema(_PACKED)
+
+
+def _shards_of(
+    batches: Iterable[pa.RecordBatch],
+) -> Iterator[tuple[int, str, list[pa.RecordBatch]]]:
+    """Consecutive rows of one bucket and split."""
+    held: list[pa.RecordBatch] = []
+    current: tuple[int, str] | None = None
+    for batch in batches:
+        keys = list(
+            zip(batch.column("bucket").to_pylist(), batch.column("split").to_pylist(), strict=True)
+        )
+        start = 0
+        for end in range(1, len(keys) + 1):
+            if end < len(keys) and keys[end] == keys[start]:
+                continue
+            if current is not None and keys[start] != current:
+                yield (*current, held)
+                held = []
+            current = keys[start]
+            held.append(batch.slice(start, end - start))
+            start = end
+    if current is not None:
+        yield (*current, held)
+
+
+def _write_manifest(
+    lake: Lake, folder: Path, encoder: tokenizer.Encoder, config: PackConfig
+) -> Counts:
+    shards = sorted(lake.read(SHARDS).collect(), key=lambda row: row["shard"])
+    languages = (
+        lake.read(SHARD_DOCUMENTS)
+        .join(lake.read(SHARDS).select("shard", "split"), on="shard", how="inner")
+        .groupBy("split", F.coalesce("language", F.lit("unknown")).alias("language"))
+        .agg(
+            F.count("*").alias("files"),
+            F.sum("num_tokens").alias("tokens"),
+            F.sum("num_bytes").alias("bytes"),
+        )
+        .orderBy("split", F.desc("tokens"), "language")
+        .collect()
+    )
+    manifest = {
+        "format": FORMAT,
+        "corpus_version": lake.version(CORPUS),
+        "tokenizer": {"sha256": encoder.digest, "vocabulary": encoder.vocabulary},
+        "sentinels": {name: number for number, name in enumerate(tokenizer.SENTINELS)},
+        "pack": config.model_dump(mode="json"),
+        "shards": [
+            {
+                "name": row["shard"],
+                **{name: row[name] for name in ("sha256", "split", "num_tokens", "num_documents")},
+            }
+            for row in shards
+        ],
+        "languages": [row.asDict() for row in languages],
+    }
+    text = json.dumps(manifest, indent=1)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (f"manifest-{digest[:16]}.json", MANIFEST):
+        temporary = folder / f".{uuid.uuid4().hex}.part"
+        temporary.write_text(text, "utf-8")
+        temporary.replace(folder / name)
+    return {
+        "shards": len(shards),
+        "documents": sum(row["num_documents"] for row in shards),
+        "tokens": sum(row["num_tokens"] for row in shards),
+    }
+
+
+TOKENIZER_STAGE = Stage(
+    "train_tokenizer",
+    "which tokens is the corpus made of?",
+    reads=(CORPUS,),
+    writes=(),
+    config_type=TokenizerConfig,
+    run=train_tokenizer,
+)
+STAGE = Stage(
+    "pack",
+    "which tokens does a model see, and of which file is each?",
+    reads=(CORPUS,),
+    writes=(SHARDS, SHARD_DOCUMENTS),
+    config_type=PackConfig,
+    run=pack,
+)

@@ -1,0 +1,116 @@
+"""What is there to read?    manifest -> shards, mapped into memory, and windows of them
+
+A window is `length` + 1 tokens: what is read and, one further, what is to be said. Windows of a shard follow one
+another without a gap; what is left at its end is no window. All shards of a split in the order of the manifest
+make one row of windows, numbered from 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from etl.errors import ContractError
+from etl.pack.tokenizer import END, FILE_SEP, REPO_NAME
+
+FORMAT = 1
+Tokens = npt.NDArray[np.uint16]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Shard:
+    name: str
+    sha256: str
+    tokens: Tokens
+    ends: Ints  # behind each document's end, ascending
+
+
+class Shards:
+    """The shards of one split, by a manifest.
+
+    Raises ContractError for a manifest of another format or tokenizer, and for a shard that is missing,
+    cut short, or (with `verify`) not what the manifest says.
+    """
+
+    def __init__(
+        self, manifest: Path, split: str, tokenizer_sha256: str | None = None, verify: bool = False
+    ) -> None:
+        self.manifest = _read(manifest)
+        self.digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+        self.tokenizer: str = self.manifest["tokenizer"]["sha256"]
+        if tokenizer_sha256 is not None and tokenizer_sha256 != self.tokenizer:
+            raise ContractError(
+                f"{manifest}: expected shards of the tokenizer {tokenizer_sha256[:12]}, found those of "
+                f"{self.tokenizer[:12]}: run `stackmill pack` with this tokenizer"
+            )
+        self.shards = [
+            _open(manifest.parent, entry, verify)
+            for entry in self.manifest["shards"]
+            if entry["split"] == split
+        ]
+
+    def window_counts(self, length: int) -> Ints:
+        """Windows of each shard."""
+        counts = [max(0, (len(shard.tokens) - 1) // length) for shard in self.shards]
+        return np.array(counts, np.int64)
+
+    def window(self, shard: int, number: int, length: int) -> Tokens:
+        """uint16[length + 1]"""
+        start = number * length
+        return self.shards[shard].tokens[start : start + length + 1]
+
+    def document_start(self, shard: int, offset: int) -> int:
+        """First token of the document that the token lies in."""
+        ends = self.shards[shard].ends
+        place = int(np.searchsorted(ends, offset, side="right"))
+        return int(ends[place - 1]) if place else 0
+
+    def mark_before(self, shard: int, offset: int) -> int:
+        """The last of END, REPO_NAME and FILE_SEP before the token; END where there is none."""
+        tokens = self.shards[shard].tokens
+        end = offset
+        while end > 0:
+            start = max(0, end - 4096)
+            found = np.flatnonzero(np.isin(tokens[start:end], (END, REPO_NAME, FILE_SEP)))
+            if len(found):
+                return int(tokens[start + found[-1]])
+            end = start
+        return END
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise ContractError(
+            f"{path}: expected a manifest, found none: run `stackmill pack`"
+        ) from None
+    if found.get("format") != FORMAT:
+        raise ContractError(
+            f"{path}: expected a manifest of format {FORMAT}, found {found.get('format')}: pack again with "
+            "this version"
+        )
+    return found
+
+
+def _open(folder: Path, entry: dict[str, Any], verify: bool) -> Shard:
+    path = folder / entry["name"]
+    size = path.stat().st_size if path.exists() else -1
+    if size != 2 * entry["num_tokens"]:
+        found = f"{size} bytes" if size >= 0 else "no file"
+        raise ContractError(
+            f"{path}: expected {2 * entry['num_tokens']} bytes, found {found}: run `stackmill pack --force`"
+        )
+    tokens = np.memmap(path, "<u2", "r") if size else np.empty(0, np.uint16)
+    if verify and hashlib.sha256(tokens.tobytes()).hexdigest() != entry["sha256"]:
+        raise ContractError(
+            f"{path}: expected the digest {entry['sha256'][:12]}, found another: run `stackmill pack --force`"
+        )
+    return Shard(entry["name"], entry["sha256"], tokens, np.flatnonzero(tokens == END) + 1)

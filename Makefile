@@ -5,6 +5,8 @@ VENV := .venv
 VENV4 := .venv-spark4
 BIN := $(VENV)/bin
 DEMO := build/demo
+# Two processes, each with a Spark of its own; a file's tests share what they have built.
+PARALLEL := --numprocesses 2 --dist loadfile
 
 .PHONY: help setup run test test-spark4 lint types bench bench-dedup bench-pii clean demo-sources
 
@@ -29,7 +31,7 @@ run: demo-sources ## the demo corpus, end to end on real code; prints where the 
 	@$(BIN)/stackmill refresh --conf conf/demo.yaml
 
 test: setup ## all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 # The same versions but for what constraints-spark4.txt names.
 $(VENV4)/.ready: pyproject.toml constraints.txt constraints-spark4.txt | setup
@@ -41,7 +43,7 @@ $(VENV4)/.ready: pyproject.toml constraints.txt constraints-spark4.txt | setup
 	touch $@
 
 test-spark4: $(VENV4)/.ready ## the tests that need Spark, on PySpark 4.1 and Delta 4.4
-	@$(VENV4)/bin/python -m pytest -m spark
+	@$(VENV4)/bin/python -m pytest -m spark $(PARALLEL)
 
 lint: setup ## ruff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

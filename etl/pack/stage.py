@@ -8,6 +8,7 @@ needs: `training.shards` reads it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import uuid
@@ -130,7 +131,8 @@ def pack(lake: Lake, config: PackConfig) -> Counts:
     kept = {key: row for key, row in there.items() if key in due_of and key not in due}
     if due or len(kept) < len(there):
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(lake, config, rows, due, kept, str(folder), encoder_folder)
+        packer = _Packer(config, str(folder), encoder_folder, encoder.digest)
+        _replace(lake, packer, rows, due, kept)
     counts = _write_manifest(lake, folder, encoder, config)
     return {**counts, "shards_written": len(due)}
 
@@ -143,12 +145,10 @@ def _bucket_of(buckets: int) -> Column:
 
 def _replace(
     lake: Lake,
-    config: PackConfig,
+    packer: _Packer,
     rows: DataFrame,
     due: dict[tuple[int, str], str],
     kept: dict[tuple[int, str], Any],
-    folder: str,
-    encoder_folder: str,
 ) -> None:
     keys = [(bucket, split) for bucket, split in sorted(due)]
     wanted = F.broadcast(lake.local_rows(keys, "bucket long, split string"))
@@ -160,9 +160,7 @@ def _replace(
         .repartition(max(1, len(keys)), "bucket", "split")
         .sortWithinPartitions("bucket", "split", "repo_id", "path")
     )
-    packed = lake.staged(
-        "packed", found.mapInArrow(_Packer(config, folder, encoder_folder), _PACKED)
-    )
+    packed = lake.staged("packed", found.mapInArrow(packer, _PACKED))
     stayed = lake.local_rows([(row["shard"],) for row in kept.values()], "shard string")
     lines = lake.read(SHARD_DOCUMENTS).join(F.broadcast(stayed), on="shard", how="left_semi")
     lines = lake.staged("lines", lines)
@@ -182,11 +180,12 @@ def _replace(
 class _Packer:
     """Rows of buckets, sorted, to shard files; what lies in them, and a line for each file."""
 
-    def __init__(self, config: PackConfig, folder: str, encoder_folder: str) -> None:
-        self.config, self.folder, self.encoder_folder = config, folder, encoder_folder
+    def __init__(self, config: PackConfig, folder: str, encoder_folder: str, digest: str) -> None:
+        self.config, self.folder = config, folder
+        self.encoder_folder, self.digest = encoder_folder, digest
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        encoder = tokenizer.Encoder(Path(self.encoder_folder))
+        encoder = _encoder(self.encoder_folder, self.digest)
         for bucket, split, of_shard in _shards_of(batches):
             yield from self._shard(encoder, bucket, split, of_shard)
 
@@ -212,6 +211,12 @@ class _Packer:
             "num_bytes": sum(line.num_bytes for line in placed),
         }  # fmt: skip
         yield pa.RecordBatch.from_pylist([*lines, whole], schema=_arrow_schema())
+
+
+@functools.lru_cache(1)
+def _encoder(folder: str, digest: str) -> tokenizer.Encoder:
+    """Once a worker process, while the tokenizer is the same."""
+    return tokenizer.Encoder(Path(folder))
 
 
 def _arrow_schema() -> pa.Schema:

@@ -39,20 +39,18 @@ def main() -> None:
         name: [text for _, text in sorted(found)[: args.files]] for name, found in texts.items()
     }
     num_bytes = sum(len(text.encode()) for found in chosen.values() for text in found)
-    ours = {name: [encoder.encode(text) for text in found] for name, found in chosen.items()}
-    seconds = []
-    for encode in (lambda text: encoder.encode(text), lambda text: peer.encode(text).ids):
+    seconds, tokens = [], []
+    for encode in (encoder.encode, lambda text: peer.encode(text).ids):
         started = time.process_time()
-        for found in chosen.values():
-            for text in found:
-                encode(text)
+        tokens.append({name: [encode(text) for text in found] for name, found in chosen.items()})
         seconds.append(time.process_time() - started)
+    ours, theirs = tokens
     differ = sorted(
         name
-        for name, found in chosen.items()
-        if any(ours[name][i].tolist() != peer.encode(text).ids for i, text in enumerate(found))
+        for name in chosen
+        if any(one.tolist() != two for one, two in zip(ours[name], theirs[name], strict=True))
     )
-    num_tokens = sum(len(tokens) for found in ours.values() for tokens in found)
+    num_tokens = sum(len(one) for found in ours.values() for one in found)
     files = sum(map(len, chosen.values()))
     print(
         f"{files:,} files in {len(chosen)} languages, {num_bytes / 1e6:.0f} MB, {num_tokens:,} tokens"

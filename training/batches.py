@@ -132,8 +132,7 @@ class Batches:
                 f"batch of {self.rows} rows: expected a multiple of {ranks} ranks: change the batch or the ranks"
             )
         mine = self.places(step)[rank * self.rows // ranks : (rank + 1) * self.rows // ranks]
-        rows = [self._row(place) for place in mine]
-        tokens = np.stack([row for row, _ in rows]).astype(np.int64)
+        tokens = np.stack([self._row(place) for place in mine]).astype(np.int64)
         inputs, labels = tokens[:, :-1], tokens[:, 1:].copy()
         labels[labels == FIM_PAD] = IGNORED
         # A document begins behind the end of the one before; its first token is not foretold by that
@@ -146,17 +145,16 @@ class Batches:
             np.array([place.source for place in mine]),
         )
 
-    def _row(self, place: Place) -> tuple[Tokens, int]:
-        """uint16[length + 1] and how many files were cut."""
+    def _row(self, place: Place) -> Tokens:
+        """uint16[length + 1]"""
         shards = self.sources[place.source].shards
         tokens = shards.window(place.shard, place.window, self.length)
         if self.fim.rate == 0 or self.fim.file_rate == 0:
-            return tokens, 0
+            return tokens
         start = place.window * self.length
         marks = np.flatnonzero((tokens == END) | (tokens == FILE_SEP) | (tokens == REPO_NAME))
         bounds = [-1, *marks.tolist(), len(tokens)]
         parts: list[npt.NDArray[np.uint16]] = []
-        cut = 0
         for at, end in itertools.pairwise(bounds):
             mark = int(tokens[at]) if at >= 0 else shards.mark_before(place.shard, start)
             piece = tokens[at + 1 : end]
@@ -168,21 +166,19 @@ class Batches:
                 if _share(key, 0) < self.fim.rate:
                     own = _key(key, start + at + 1)
                     if _share(own, 0) < self.fim.file_rate:
-                        made = self._cut(piece, own)
-                        cut += made is not None
-                        piece = piece if made is None else made
+                        piece = self._cut(piece, own)
             parts.append(piece)
         whole = np.concatenate(parts)[: len(tokens)]
         if len(whole) < len(tokens):
             whole = np.concatenate((whole, np.full(len(tokens) - len(whole), FIM_PAD, np.uint16)))
-        return whole, cut
+        return whole
 
-    def _cut(self, piece: Tokens, key: int) -> Tokens | None:
-        """The file's tokens with its middle last; None for a piece that begins or ends inside a character."""
+    def _cut(self, piece: Tokens, key: int) -> Tokens:
+        """The file's tokens with its middle last; as it is where it begins or ends inside a character."""
         try:
             text = self.encoder.decode(piece).decode("utf-8")
         except UnicodeDecodeError:
-            return None
+            return piece
         low, high = sorted(int(_share(key, draw) * (len(text) + 1)) for draw in (1, 2))
         prefix, middle, suffix = (
             self.encoder.encode(part) for part in (text[:low], text[low:high], text[high:])

@@ -133,8 +133,8 @@ def _candidates(hints: tuple[Hint, ...], text: memoryview) -> tuple[Int32, Int64
         _database(hints).scan(text, match_event_handler=note)
     return (
         np.frombuffer(numbers, np.int32) if numbers else np.zeros(0, np.int32),
-        np.frombuffer(starts, np.int64) if hints else np.zeros(0, np.int64),
-        np.frombuffer(ends, np.int64) if hints else np.zeros(0, np.int64),
+        np.frombuffer(starts, np.int64) if numbers else np.zeros(0, np.int64),
+        np.frombuffer(ends, np.int64) if numbers else np.zeros(0, np.int64),
     )
 
 

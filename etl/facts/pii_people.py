@@ -9,8 +9,6 @@ of people: a look-up (of a sorted array) a word in upper case, about 1 GB/s.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +17,7 @@ import pyarrow as pa
 from etl.facts.heads import find
 from etl.facts.kernels import Bytes, kernel, string_views
 from etl.facts.pii_addresses import is_alnum
-from etl.facts.pii_names import ADDRESS, FIRST_WORD, FULL_NAME, MAX_WORDS, USERNAME
+from etl.facts.pii_names import ADDRESS, FIRST_WORD, FULL_NAME, MAX_WORDS, USERNAME, hash_of
 
 KINDS = ("name", "username", "email")  # of a span, by the number that a kernel gives
 SPANS = pa.list_(pa.struct([("kind", pa.string()), ("start", pa.int32()), ("end", pa.int32())]))
@@ -28,7 +26,7 @@ Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
 
 _NAME, _USERNAME, _EMAIL = range(3)
-_OFFSET, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+_PRIME = np.uint64(0x100000001B3)
 _BEFORE_USER = tuple(
     np.frombuffer(mark, np.uint8)
     for mark in (
@@ -51,9 +49,8 @@ def find_people(content: pa.Array, people: pa.ListArray) -> pa.ListArray:
     lists = people.fill_null(pa.scalar([], people.type)) if people.null_count else people
     list_offsets = np.asarray(lists.offsets).astype(np.int64)
     hashes = np.asarray(lists.values).astype(np.int64)
-    seeds = np.array(
-        [_seed(kind) for kind in (FIRST_WORD, FULL_NAME, USERNAME, ADDRESS)], np.uint64
-    )
+    kinds_of_hash = (FIRST_WORD, FULL_NAME, USERNAME, ADDRESS)
+    seeds = np.array([hash_of(kind, b"") for kind in kinds_of_hash], np.int64).view(np.uint64)
     capacity = 1024
     while True:
         rows, starts, ends = (np.zeros(capacity, np.int64) for _ in range(3))
@@ -73,14 +70,6 @@ def find_people(content: pa.Array, people: pa.ListArray) -> pa.ListArray:
         fields=list(SPANS.value_type),
     )
     return pa.ListArray.from_arrays(pa.array(row_offsets), values, type=SPANS)
-
-
-def _seed(kind: bytes) -> Any:
-    """State of the hash behind the bytes that say what it is of."""
-    state = int(_OFFSET)
-    for byte in kind:
-        state = ((state ^ byte) * int(_PRIME)) & (1 << 64) - 1
-    return np.uint64(state)
 
 
 @kernel

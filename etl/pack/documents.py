@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from etl.pack.order import dependency_order
@@ -70,7 +69,7 @@ class Writer:
     def repository(
         self, repo_id: str, repo_name: str, files: list[dict[str, Any]]
     ) -> Iterator[Placed]:
-        """Writes a document, or a piece of one, of files with path, content, blob_id, text_id, language."""
+        """Writes a document, or a piece of one, of files with the COLUMNS but the first two."""
         has_names = share_of(self.key, "names", repo_id) < self.names_rate
         if has_names:
             self._put(REPO_NAME, self.encoder.encode(repo_name))
@@ -81,7 +80,7 @@ class Writer:
             self._put(FILE_SEP, self.encoder.encode(text))
             yield Placed(
                 repo_id, file["path"], file["blob_id"], file["text_id"], file["language"], start,
-                self.num_tokens - start, len(file["content"].encode()),
+                self.num_tokens - start, file["length_bytes"],
             )  # fmt: skip
         self._put(END, np.empty(0, np.uint16))
         self.num_documents += 1
@@ -105,7 +104,16 @@ class Writer:
         self.num_tokens += len(whole)
 
 
-COLUMNS = ("repo_id", "repo_name", "path", "content", "blob_id", "text_id", "language")
+COLUMNS = (
+    "repo_id",
+    "repo_name",
+    "path",
+    "content",
+    "blob_id",
+    "text_id",
+    "language",
+    "length_bytes",
+)
 
 
 def by_repository(
@@ -127,8 +135,3 @@ def by_repository(
             num_bytes += len(row["content"])
     if held:
         yield held[0]["repo_id"], held[0]["repo_name"], held
-
-
-def boundaries(tokens: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
-    """Where each document of a shard ends (exclusive)."""
-    return np.flatnonzero(tokens == END) + 1

@@ -24,6 +24,7 @@ from pyspark.sql import types as T
 
 from etl.config import Config
 from etl.errors import ConfigError
+from etl.near_dedup.arrow import parts_of
 from etl.pack import documents, tokenizer
 from etl.stage import Counts, Lake, Stage
 from etl.tables import CORPUS, SHARD_DOCUMENTS, SHARDS
@@ -92,24 +93,28 @@ def train_tokenizer(lake: Lake, config: TokenizerConfig) -> Counts:
     digest = F.sha2(F.concat_ws(" ", F.lit(config.key), "repo_id", "path"), 256)
     place = F.conv(F.substring(digest, 1, 8), 16, 10).cast("long")
     bound = min(2**32, int(2**32 * config.sample_bytes / total))
-    sample = rows.where(place < bound).select(digest.alias("place"), "content").orderBy("place")
-    texts = [row["content"] for row in sample.toLocalIterator()]
-    trained = tokenizer.train(texts, config.vocabulary)
+    sample = (
+        rows.where(place < bound)
+        .select(digest.alias("place"), "content", "length_bytes")
+        .orderBy("place")
+    )
+    found = list(sample.toLocalIterator())
+    trained = tokenizer.train((row["content"] for row in found), config.vocabulary)
     folder = Path(lake.folder("tokenizer"))
     tokenizer.save(trained, folder)
     lake.progress("train_tokenizer: %d tokens in %s", trained.get_vocab_size(), folder)
     return {
         "tokens": trained.get_vocab_size(),
-        "files_read": len(texts),
-        "content_bytes_read": sum(len(text.encode()) for text in texts),
+        "files_read": len(found),
+        "content_bytes_read": sum(row["length_bytes"] for row in found),
     }
 
 
 def pack(lake: Lake, config: PackConfig) -> Counts:
     """Brings shards and their tables up to date.
 
-    Cost: one shuffle of the content of the buckets that changed, by bucket; one task a bucket, which
-    holds one repository at a time.
+    Cost: one shuffle of the content of the buckets that changed, by bucket; a task holds the content of
+    one shard.
     """
     folder = Path(lake.folder("shards"))
     encoder_folder = lake.folder("tokenizer")
@@ -150,15 +155,14 @@ def _replace(
     due: dict[tuple[int, str], str],
     kept: dict[tuple[int, str], Any],
 ) -> None:
-    keys = [(bucket, split) for bucket, split in sorted(due)]
-    wanted = F.broadcast(lake.local_rows(keys, "bucket long, split string"))
+    keys = [(part, bucket, split) for part, (bucket, split) in enumerate(sorted(due))]
+    wanted = F.broadcast(lake.local_rows(keys, "part int, bucket long, split string"))
     lake.batch_rows(BATCH_ROWS)
-    columns = [*documents.COLUMNS, "bucket", "split"]
     found = (
-        rows.select(*columns)
-        .join(wanted, on=["bucket", "split"], how="left_semi")
-        .repartition(max(1, len(keys)), "bucket", "split")
-        .sortWithinPartitions("bucket", "split", "repo_id", "path")
+        rows.join(wanted, on=["bucket", "split"], how="inner")
+        .select(*documents.COLUMNS, "part", "bucket", "split")
+        .repartition(max(1, len(keys)), "part")
+        .sortWithinPartitions("part", "repo_id", "path")
     )
     packed = lake.staged("packed", found.mapInArrow(packer, _PACKED))
     stayed = lake.local_rows([(row["shard"],) for row in kept.values()], "shard string")
@@ -186,20 +190,19 @@ class _Packer:
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         encoder = _encoder(self.encoder_folder, self.digest)
-        for bucket, split, of_shard in _shards_of(batches):
-            yield from self._shard(encoder, bucket, split, of_shard)
+        for _, rows in parts_of(batches):
+            yield self._shard(encoder, rows)
 
-    def _shard(
-        self, encoder: tokenizer.Encoder, bucket: int, split: str, batches: Iterable[pa.RecordBatch]
-    ) -> Iterator[pa.RecordBatch]:
+    def _shard(self, encoder: tokenizer.Encoder, rows: pa.Table) -> pa.RecordBatch:
         config, folder = self.config, Path(self.folder)
+        bucket, split = (rows.column(name)[0].as_py() for name in ("bucket", "split"))
         temporary = folder / f".{uuid.uuid4().hex}.part"
         placed: list[documents.Placed] = []
         with temporary.open("wb") as file:
             writer = documents.Writer(
                 encoder, file.write, config.names_rate, config.order, config.key
             )
-            for repo_id, repo_name, files in documents.by_repository(batches):
+            for repo_id, repo_name, files in documents.by_repository(rows.to_batches()):
                 placed += writer.repository(repo_id, repo_name, files)
         digest = writer.digest.hexdigest()
         name = f"{split}-{bucket:05d}-{digest[:16]}.bin"
@@ -210,7 +213,7 @@ class _Packer:
             **shard, "num_tokens": writer.num_tokens, "num_documents": writer.num_documents,
             "num_bytes": sum(line.num_bytes for line in placed),
         }  # fmt: skip
-        yield pa.RecordBatch.from_pylist([*lines, whole], schema=_arrow_schema())
+        return pa.RecordBatch.from_pylist([*lines, whole], schema=_arrow_schema())
 
 
 @functools.lru_cache(1)
@@ -223,30 +226,6 @@ def _arrow_schema() -> pa.Schema:
     from pyspark.sql.pandas.types import to_arrow_schema
 
     return to_arrow_schema(_PACKED)
-
-
-def _shards_of(
-    batches: Iterable[pa.RecordBatch],
-) -> Iterator[tuple[int, str, list[pa.RecordBatch]]]:
-    """Consecutive rows of one bucket and split."""
-    held: list[pa.RecordBatch] = []
-    current: tuple[int, str] | None = None
-    for batch in batches:
-        keys = list(
-            zip(batch.column("bucket").to_pylist(), batch.column("split").to_pylist(), strict=True)
-        )
-        start = 0
-        for end in range(1, len(keys) + 1):
-            if end < len(keys) and keys[end] == keys[start]:
-                continue
-            if current is not None and keys[start] != current:
-                yield (*current, held)
-                held = []
-            current = keys[start]
-            held.append(batch.slice(start, end - start))
-            start = end
-    if current is not None:
-        yield (*current, held)
 
 
 def _write_manifest(

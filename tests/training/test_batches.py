@@ -48,10 +48,14 @@ def write_shards(folder: Path, encoder: Encoder, sizes: list[int], lines: int = 
         with (folder / name).open("wb") as file:
             writer = documents.Writer(encoder, file.write, 0.5, "path", "k")
             for repo in range(size):
+                texts = [
+                    f"def f{number}_{repo}_{i}(x):\n    return x  # é\n" * (1 + (repo + i) % lines)
+                    for i in range(1 + repo % 4)
+                ]
                 files = [
                     {"path": f"a{i}.py", "blob_id": "b", "text_id": "t", "language": "Python",
-                     "content": f"def f{number}_{repo}_{i}(x):\n    return x  # é\n" * (1 + (repo + i) % lines)}
-                    for i in range(1 + repo % 4)
+                     "content": text, "length_bytes": len(text.encode())}
+                    for i, text in enumerate(texts)
                 ]  # fmt: skip
                 list(writer.repository(f"{number:08x}{repo:08x}", f"ann/r{repo}", files))
         entries.append(
@@ -152,8 +156,8 @@ def test_a_file_cut_in_its_middle_holds_the_same_text(shards: Shards, encoder: E
     seen = {"psm": 0, "spm": 0}
     for sample in range(30):
         place = reader.place(sample)
-        cut, _ = reader._row(place)
-        whole, _ = plain._row(place)
+        cut = reader._row(place)
+        whole = plain._row(place)
         # The last piece may have been pushed out of the window in part
         for (mark, tokens), (_, original) in zip(pieces(cut)[:-1], pieces(whole), strict=False):
             if mark == REPO_NAME:
@@ -194,11 +198,11 @@ def test_files_are_cut_at_the_configured_rates(encoder: Encoder, tmp_path: Path)
     sample = 0
     while files < 100_000:
         place = reader.place(sample)
-        files += sum(mark == FILE_SEP for mark, _ in pieces(plain._row(place)[0])[:-1])
-        row, _ = reader._row(place)
+        files += sum(mark == FILE_SEP for mark, _ in pieces(plain._row(place))[:-1])
+        row = reader._row(place)
         # The last may have been pushed out of the window: count among the files that are in it
         cut += sum(mark == FILE_SEP and FIM_PREFIX in tokens for mark, tokens in pieces(row)[:-1])
-        files -= sum(mark == FILE_SEP for mark, _ in pieces(plain._row(place)[0])[:-1]) - sum(
+        files -= sum(mark == FILE_SEP for mark, _ in pieces(plain._row(place))[:-1]) - sum(
             mark == FILE_SEP for mark, _ in pieces(row)[:-1]
         )
         sample += 1

@@ -54,6 +54,7 @@ class Table:
     statistics: tuple[str, ...]  # columns with min and max in the log
     volatile: frozenset[str] = field(default=frozenset())  # may differ between refresh and rebuild
     file_bytes: int = 128 << 20  # target size of a data file
+    page_rows: int = 20_000  # rows of a Parquet page: a look-up by the order reads whole pages
     partitions: tuple[str, ...] = ()  # columns whose values have folders of their own
     is_cache: bool = False  # its rows may differ too: what is made from them may not
 
@@ -70,6 +71,7 @@ def _table(
     statistics: str = "",
     volatile: str = "",
     file_bytes: int = 128 << 20,
+    page_rows: int = 20_000,
     partitions: str = "",
     is_cache: bool = False,
 ) -> Table:
@@ -87,6 +89,7 @@ def _table(
         tuple(statistics.split()) or keys,
         frozenset(volatile.split()),
         file_bytes,
+        page_rows,
         tuple(partitions.split()),
         is_cache,
     )
@@ -155,6 +158,7 @@ BLOBS = _table(
     order="size_class blob_id",
     statistics="blob_id",
     file_bytes=256 << 20,
+    page_rows=16,
     partitions="size_class",  # annotate reads each class by itself
 )
 

@@ -29,6 +29,7 @@ from etl.tables import FILES, SCHEMA_VERSION, Table
 logger = logging.getLogger(__name__)
 
 SCHEMA_PROPERTY = "stackmill.schemaVersion"
+PAGE_PROPERTY = "parquet.page.row.count.limit"  # Delta hands it to Parquet's writer
 
 COMPLETE = ".complete"  # written last into the folder of an export
 
@@ -313,6 +314,7 @@ class DeltaLake:
         own = {
             SCHEMA_PROPERTY: str(SCHEMA_VERSION),
             "stackmill.targetFileBytes": str(table.file_bytes),
+            PAGE_PROPERTY: str(table.page_rows),
         }
         writer = described.writeTo(identifier).using("delta")
         for name, value in (kept_by_delta | own).items():

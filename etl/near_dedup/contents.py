@@ -1,7 +1,8 @@
 """Which shingles has a content?    contents -> packed shingle sets, at the blocks that compare them
 
-Content is read by a join of ids that are broadcast to it and leaves its task as shingle hashes, 8
-bytes each. Of a content that is only to be like its document's, 128 bits of hash of the set leave it.
+Content is read by a join of ids that are broadcast to it (a few are looked up, page by page) and
+leaves its task as shingle hashes, 8 bytes each. Of a content that is only to be like its document's,
+128 bits of hash of the set leave it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ from etl.near_dedup.prune import CONTENTS
 from etl.stage import Lake
 from etl.tables import BLOBS
 
+# Ids that one scan looks up (Parquet's filter is a tree as deep), and scans that a look-up may take
+LOOK_UP_IDS, LOOK_UPS = 1024, 4
+
 # Roles of a content: its set is the document's; it must be like that set; the one it must be like
 OWNER, MATE, MODEL = 0, 1, 2
 
@@ -70,11 +74,7 @@ def content_rows(lake: Lake, wanted: Contents) -> DataFrame:
     placed = lake.local_rows(
         [(data,) for data in chunks(*columns, is_first.astype(np.int64), blob)], "packed binary"
     ).mapInArrow(_unpack_places, "blob_id string, places binary")
-    contents = (
-        lake.read(BLOBS)
-        .select("blob_id", "size_class", "content")
-        .join(F.broadcast(placed), on="blob_id", how="inner")
-    )
+    contents = _looked_up(lake, blob[is_first]).join(F.broadcast(placed), on="blob_id", how="inner")
     ready = []
     is_large = F.col("size_class") > 0
     large = [
@@ -87,6 +87,19 @@ def content_rows(lake: Lake, wanted: Contents) -> DataFrame:
         rows = of_class.withColumn("blob_id", F.unhex("blob_id")).mapInArrow(_shingle, PACKED)
         ready.append(lake.staged("shingles", rows) if size_class else rows)
     return reduce(DataFrame.unionByName, ready)
+
+
+def _looked_up(lake: Lake, blob: Ints) -> DataFrame:
+    """Contents, these among them; ids ascend. Cost: of a few the pages they lie in, else all of `blobs`."""
+    contents = lake.read(BLOBS).select("blob_id", "size_class", "content")
+    if len(blob) > LOOK_UPS * LOOK_UP_IDS:
+        return contents
+    ids = ids_of_words(blob).to_pylist()
+    scans = [
+        contents.where(f"blob_id IN ({', '.join(map(repr, ids[start : start + LOOK_UP_IDS]))})")
+        for start in range(0, len(ids), LOOK_UP_IDS)
+    ]
+    return reduce(DataFrame.unionByName, scans, contents.where(F.lit(False)))
 
 
 def _unpack_places(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -50,6 +51,18 @@ def test_a_read_sees_the_writes_before_it_and_not_those_after_it(lake: DeltaLake
     lake.append(LICENSES, licenses(lake, {"00b": "MIT"}))
     assert early.count() == 1
     assert lake.read(LICENSES).count() == 2
+
+
+def test_a_look_up_reads_the_pages_it_needs_and_finds_what_a_scan_finds(lake: DeltaLake) -> None:
+    ids = sorted(hashlib.sha256(b"%d" % i).hexdigest() for i in range(3000))
+    rows = [(name, 0, name, "utf-8", 4, name[:4]) for name in ids]
+    lake.append(BLOBS, lake.local_rows(rows, BLOBS.schema).coalesce(1))
+    wanted = ids[::100] + ids[:40]
+    names = ", ".join(map(repr, wanted))
+    found = lake.read(BLOBS).where(f"blob_id IN ({names})").select("blob_id", "content")
+    assert {tuple(row) for row in found.collect()} == {(name, name[:4]) for name in wanted}
+    scan = found._jdf.queryExecution().executedPlan().collectLeaves().apply(0)
+    assert scan.metrics().apply("numOutputRows").value() <= BLOBS.page_rows * (30 + 3)
 
 
 def test_delete_takes_rows_by_key(lake: DeltaLake) -> None:

@@ -5,8 +5,8 @@ VENV := .venv
 VENV4 := .venv-spark4
 BIN := $(VENV)/bin
 DEMO := build/demo
-# Two processes, each with a Spark of its own; a file's tests share what they have built.
-PARALLEL := --numprocesses 2 --dist loadfile
+# Two processes: the tests that need a Spark session share one, the others run beside it.
+PARALLEL := --numprocesses 2 --dist loadgroup
 
 .PHONY: help setup run test test-spark4 lint types bench bench-dedup bench-pii clean demo-sources
 

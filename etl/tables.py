@@ -185,6 +185,7 @@ FACTS = _table(
     "unicode_escape_fraction double: characters in runs of 8 or more \\uXXXX, over all characters",
     "max_encoded_run long: characters of the longest of these runs",
     "has_generated_marker boolean: a phrase such as 'auto-generated' in the first 5 lines",
+    "contaminated_by strings: benchmark tasks whose description or solution it holds: HumanEval/0 solution",
     key="blob_id version",
     statistics="blob_id",
 )

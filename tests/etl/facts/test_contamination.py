@@ -15,6 +15,7 @@ import pytest
 from etl.facts import contamination
 from etl.facts.annotators import sign
 from jobs import benchmark_needles
+from training.score import humaneval
 
 PROSE = (
     "Check if in given list of numbers, are any two numbers closer to each other than given "
@@ -94,7 +95,7 @@ def test_each_task_of_the_package_is_found_and_what_is_no_evidence_is_listed() -
     assert excluded["HumanEval/53", "solution"] == "short"  # return x + y
     assert "Fibonacci" in excluded["HumanEval/55", "solution"]
 
-    problems = benchmark_needles.human_eval()
+    problems = humaneval.records()
     files = [problem["prompt"] + problem["canonical_solution"] for problem in problems]
     for problem, found in zip(problems, matches(*files), strict=True):
         task = problem["task_id"]

@@ -30,6 +30,12 @@ def write(folder: Path, manifest: dict[str, Any]) -> Path:
     return folder / own
 
 
+def newest(folder: Path, number: int) -> list[Path]:
+    """The manifests that were written last, the current one first."""
+    found = folder.glob("manifest-*.json")
+    return sorted(found, key=lambda path: -path.stat().st_mtime_ns)[:number]
+
+
 def read(path: Path) -> tuple[dict[str, Any], str]:
     """The manifest and its SHA-256. Raises ContractError where there is none, or one of another format."""
     try:

@@ -3,8 +3,8 @@
 Repositories fall into buckets by a range of repo_id; a bucket and a split are a shard. Only buckets whose rows
 in `corpus` have changed are packed again. A shard's name holds the digest of its tokens: what a manifest
 names cannot change under a run that reads it. The manifest is written when they are there, and says all that
-a loader needs: `training.shards` reads it. Shards that it does not name are then removed; which file lay where
-in them stays in `shard_documents`.
+a loader needs: `training.shards` reads it. Shards that neither it nor the last one names are then removed; which
+file lay where in them stays in `shard_documents`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from etl.tables import CORPUS, SHARD_DOCUMENTS, SHARDS
 logger = logging.getLogger(__name__)
 
 BATCH_ROWS = 16
+NOT_IN_SHARDS = {"keep_manifests", "max_validation_similarity"}  # settings that shards do not tell
 OURS = re.compile(r"(?:train|validation)-\d{5}-[0-9a-f]{16}\.bin|\.[0-9a-f]{32}\.part")
 _PACKED = T.StructType(
     [
@@ -80,6 +81,11 @@ class PackConfig(Config):
     )
     key: str = Field(
         default="stackmill", description="of the hash that draws names and random order"
+    )
+    keep_manifests: int = Field(
+        default=1,
+        ge=0,
+        description="earlier manifests whose shards stay, so that a run that reads them can go on",
     )
     max_validation_similarity: float = Field(
         default=0.5,
@@ -129,7 +135,7 @@ def pack(lake: Lake, config: PackConfig) -> Counts:
     folder = Path(lake.folder("shards"))
     encoder_folder = lake.folder("tokenizer")
     encoder = tokenizer.Encoder(Path(encoder_folder))
-    settings = f"{manifest.FORMAT} {encoder.digest} {config.model_dump_json()}"
+    settings = f"{manifest.FORMAT} {encoder.digest} {config.model_dump_json(exclude=NOT_IN_SHARDS)}"
     rows = lake.read(CORPUS).withColumn("bucket", _bucket_of(config.buckets))
     overlapping = overlap(lake, rows, config.max_validation_similarity, folder)
     rows = _without(lake, rows, overlapping)
@@ -151,7 +157,7 @@ def pack(lake: Lake, config: PackConfig) -> Counts:
         packer = _Packer(config, str(folder), encoder_folder, encoder.digest)
         _replace(lake, packer, rows, due, kept)
     counts = _write_manifest(lake, folder, encoder, config, overlapping)
-    removed = _remove_others(folder, {row["shard"] for row in lake.read(SHARDS).collect()})
+    removed = _remove_others(folder, manifest.newest(folder, 1 + config.keep_manifests))
     return {**counts, "shards_written": len(due), "shards_removed": removed}
 
 
@@ -308,9 +314,9 @@ def _token_table(lines: DataFrame, column: str) -> list[dict[str, Any]]:
     ]
 
 
-def _remove_others(folder: Path, named: set[str]) -> int:
-    """Removes shards that the manifest does not name, and what a killed run left; nothing that pack has not
-    written. A run that has them mapped reads on; one that starts again is told to pack."""
+def _remove_others(folder: Path, manifests: list[Path]) -> int:
+    """Removes shards that none of these names, and what a killed run left; nothing that pack has not written."""
+    named = {shard["name"] for path in manifests for shard in manifest.read(path)[0]["shards"]}
     others = [
         path for path in folder.iterdir() if OURS.fullmatch(path.name) and path.name not in named
     ]

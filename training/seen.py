@@ -76,7 +76,7 @@ class Reading:
         places = np.flatnonzero(chosen == source)
         num_samples = (self.end_step - self.first_step) * self.rows
         total = int(self._ends(source)[-1]) if self.tokens[source] else 0
-        most = -(-num_samples // PATTERN) * int(in_turn[source])
+        most = min(num_samples, -(-num_samples // PATTERN) * int(in_turn[source]))
         epochs = num_epochs or -(-most // max(total, 1))
         found = np.full((epochs, len(windows)), NEVER)
         for epoch in range(epochs):

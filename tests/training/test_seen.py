@@ -37,15 +37,15 @@ def loader(length: int, rows: int, weights: tuple[float, ...], seed: int) -> Bat
     return Batches(found, encoder, length, rows, seed, FimConfig(rate=0))
 
 
-@settings(max_examples=60, deadline=None)
-@given(count=st.integers(1, 3000), key=st.integers(0, 2**64 - 1))
+@settings(max_examples=25, deadline=None)
+@given(count=st.integers(1, 1500), key=st.integers(0, 2**64 - 1))
 def test_a_permutation_is_undone(count: int, key: int) -> None:
     numbers = np.arange(count)
     places = np.array([permuted(number, count, key) for number in range(count)])
     assert (unpermuted(places, count, key) == numbers).all()
 
 
-@pytest.mark.parametrize("weights", [(1.0,), (3.0, 1.0), (0.2, 0.8)])
+@pytest.mark.parametrize("weights", [(1.0,), (3.0, 1.0)])
 @pytest.mark.parametrize(("length", "rows"), [(16, 4), (32, 3), (50, 1)])
 def test_steps_are_those_whose_batches_hold_a_token_of_the_document(
     weights: tuple[float, ...], length: int, rows: int
@@ -78,7 +78,7 @@ def test_steps_are_those_whose_batches_hold_a_token_of_the_document(
     generator = np.random.default_rng(1)
     for source in range(len(weights)):
         for shard, size in enumerate(SIZES[source]):
-            documents = [(0, size), *generator.integers(1, 60, (20, 2)).tolist()] if size else []
+            documents = [(0, size), *generator.integers(1, 60, (6, 2)).tolist()] if size else []
             for offset, num_tokens in documents:
                 offset = min(offset, size - 1)
                 num_tokens = min(num_tokens, size - offset)
@@ -97,7 +97,7 @@ def test_steps_are_those_whose_batches_hold_a_token_of_the_document(
 def test_first_steps_of_many_documents_are_those_of_each() -> None:
     reading = Reading(SIZES, (3.0, 1.0), 7, 16, 4, 10, 25)
     generator = np.random.default_rng(2)
-    shards = generator.choice([0, 1, 2, 4], 300)
+    shards = generator.choice([0, 1, 2, 4], 100)
     sizes = np.array(SIZES[0])[shards]
     offsets = generator.integers(0, sizes)
     num_tokens = generator.integers(1, sizes - offsets + 1)

@@ -28,7 +28,7 @@ from training.score.estimate import mean_pass_at_k
 from training.score.humaneval import HumanEval
 from training.score.sandbox import Outcome, SandboxConfig
 from training.score.task import Problem, Task
-from training.score.tracking import log_score
+from training.score.tracking import log_score, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,11 @@ def _score(args: argparse.Namespace) -> None:
         SandboxConfig, timeout_s=args.timeout, memory_bytes=args.memory_mb << 20, unsafe=args.unsafe
     )
     sandbox.check(limits)
+    store = (
+        None
+        if args.no_tracking
+        else open_store(args.tracking_uri, args.experiment, args.parent_run)
+    )
     problems = task.problems()[: args.limit]
     started = time.monotonic()
     if args.solutions:
@@ -88,19 +93,11 @@ def _score(args: argparse.Namespace) -> None:
     samples = _table(problems, completions, outcomes)
     if args.output is not None:
         _write(args.output, samples)
-    if not args.no_tracking:
-        run_id = log_score(
-            task.name,
-            f"{task.name} {Path(args.model or 'solutions').name}",
-            _params(args),
-            {
-                **{f"{task.name}/pass_at_{k}": score for k, score in scores.items()},
-                f"{task.name}/problems": float(len(problems)),
-            },
-            samples,
-            args.experiment,
-            args.parent_run,
-        )
+    if store is not None:
+        metrics = {f"{task.name}/pass_at_{k}": score for k, score in scores.items()}
+        metrics[f"{task.name}/problems"] = float(len(problems))
+        name = f"{task.name} {Path(args.model or 'solutions').name}"
+        run_id = log_score(store, task.name, name, _params(args), metrics, samples, args.parent_run)
         logger.info("mlflow: run %s", run_id)
 
 
@@ -209,6 +206,7 @@ def _parser() -> argparse.ArgumentParser:
         "--unsafe", action="store_true", help="run without bubblewrap: the machine is open to them"
     )
     parser.add_argument("--output", type=Path, help="JSON Lines of the samples")
+    parser.add_argument("--tracking-uri", help="of MLflow; default: MLFLOW_TRACKING_URI")
     parser.add_argument("--experiment", default="stackmill-training", help="of MLflow")
     parser.add_argument("--parent-run", metavar="ID", help="MLflow run of the training")
     parser.add_argument("--no-tracking", action="store_true", help="nothing goes to MLflow")

@@ -141,17 +141,26 @@ def test_a_batch_of_prompts_gives_what_each_gives_alone(model: Path) -> None:
         (["--k", "0"], "numbers from 1"),
         (["--timeout", "0", "--solutions"], "timeout_s = 0"),
         (["--model", "NOWHERE"], "found no config.json"),
+        (["--tracking"], "--no-tracking"),
     ],
 )
 def test_what_is_wrong_with_a_call_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[Any], said: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[Any],
+    said: str,
 ) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    without_store = [] if arguments == ["--tracking"] else ["--no-tracking"]
+    if not without_store:
+        arguments = []
     if "NOWHERE" in arguments:
         pytest.importorskip("transformers")
         arguments = ["--model", str(tmp_path / "none")]
     elif "--solutions" not in arguments:
         arguments = [*arguments, "--solutions"]
-    assert score.main([*arguments, "--no-tracking", "--unsafe"]) == 2
+    assert score.main([*arguments, *without_store, "--unsafe"]) == 2
     assert said in capsys.readouterr().err
 
 

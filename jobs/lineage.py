@@ -239,17 +239,17 @@ def tables_of(lake: str, corpus_version: int) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     wanted = [("corpus", corpus_version)]
     while wanted:
-        row = written.get(wanted.pop())
-        if row is None or row["run_id"] in found:
+        writer = written.get(wanted.pop())
+        if writer is None or writer["run_id"] in found:
             continue
-        read = {name: n for name, n in dict(row["tables_read"] or []).items() if n is not None}
-        found[row["run_id"]] = {
-            "job": row["job"],
-            "started_at": row["started_at"],
-            "config_hash": row["config_hash"],
-            "code_hash": row["code_hash"],
+        read = {name: n for name, n in dict(writer["tables_read"] or []).items() if n is not None}
+        found[writer["run_id"]] = {
+            "job": writer["job"],
+            "started_at": writer["started_at"],
+            "config_hash": writer["config_hash"],
+            "code_hash": writer["code_hash"],
             "tables_read": read,
-            "tables_written": dict(row["tables_written"] or []),
+            "tables_written": dict(writer["tables_written"] or []),
         }
         wanted += read.items()
     return sorted(found.values(), key=lambda job: job["started_at"], reverse=True)

@@ -58,7 +58,8 @@ def keys_of(tokens: Tokens, order: int) -> Keys:
     for back in reversed(range(order)):
         end = len(padded) - back
         keys = keys << np.uint64(BITS) | padded[end - len(tokens) : end]
-    return keys[padded[len(padded) - len(tokens) - 1 : -1] != END]
+    found: Keys = keys[padded[len(padded) - len(tokens) - 1 : -1] != END]
+    return found
 
 
 def count(shards: Iterable[Tokens], order: int) -> Counts:

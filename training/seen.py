@@ -41,7 +41,8 @@ class Reading:
             source, np.array([shard]), np.array([offset]), np.array([num_tokens])
         )
         found = self._steps_of(source, np.arange(first[0], end[0]))
-        return np.unique(found[found != NEVER])
+        unique: Ints = np.unique(found[found != NEVER])
+        return unique
 
     def first_steps(self, source: int, shards: Ints, offsets: Ints, num_tokens: Ints) -> Ints:
         """Of each document; NEVER where the stage ends before."""

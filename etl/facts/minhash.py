@@ -277,7 +277,7 @@ def _is_in(table: Words, slots: int, value: np.uint64) -> bool:
     slot = np.int64(value) & (slots - 1)
     while table[slot] != _EMPTY and table[slot] != value:
         slot = (slot + 1) & (slots - 1)
-    return table[slot] == value
+    return bool(table[slot] == value)
 
 
 @kernel

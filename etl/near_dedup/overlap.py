@@ -61,7 +61,7 @@ def index_of(values: Words, offsets: Ints, floor: float) -> Index:
 
 def alike(index: Index, values: Words, offsets: Ints, floor: float) -> tuple[Ints, Ints, Floats]:
     """(set, indexed set, Jaccard) of all pairs that reach the floor."""
-    return _alike(*index, values, offsets, floor)  # type: ignore[no-any-return]
+    return _alike(*index, values, offsets, floor)
 
 
 @kernel

@@ -54,10 +54,10 @@ class Generator:
         self.config = config
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        self.model: Any = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.bfloat16 if self.device == "cuda" else torch.float32
-        ).to(self.device)
-        self.model.eval()
+        )
+        self.model = model.to(self.device).eval()
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
@@ -106,7 +106,7 @@ class Generator:
         return (cut(text, stops) for text in texts)
 
 
-class _Stops(StoppingCriteria):  # type: ignore[misc]
+class _Stops(StoppingCriteria):
     """A row is done when a stop sequence stands in what follows its prompt."""
 
     def __init__(self, tokenizer: Any, width: int, stops: tuple[str, ...]) -> None:

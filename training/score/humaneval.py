@@ -30,7 +30,7 @@ class HumanEval:
     """See `training.score.task.Task`."""
 
     name = "humaneval"
-    stops = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```")
+    stops: tuple[str, ...] = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```")
 
     def problems(self) -> list[Problem]:
         """Prompts without blanks around them: a line end that follows is the model's to say, as its

@@ -69,7 +69,7 @@ def annotate_facts(batch: Batch) -> pa.Array:
     """FACTS."""
     scalars = quality.quality(batch.content, batch.due)
     columns = [scalars.field(i) for i in range(len(quality.FIELDS))]
-    columns.append(contamination.matches(batch.content, batch.signed.has_shingle, batch.due))
+    columns.append(contamination.matches(batch.content, batch.signed.has_both, batch.due))
     return pa.StructArray.from_arrays(columns, fields=list(FACTS), mask=pc.is_null(scalars))
 
 

@@ -80,21 +80,24 @@ def _pair(text: str) -> tuple[int, int]:
 
 @functools.cache
 def anchors() -> npt.NDArray[np.uint64]:
-    """Two of each needle, one after the other."""
-    return np.array([needle.anchors for needle in needles()], np.uint64).ravel()
+    """uint64[needles, 2]"""
+    return np.array([needle.anchors for needle in needles()], np.uint64)
 
 
-def matches(content: pa.Array, has_anchor: npt.NDArray[np.bool_], due: Mask) -> pa.ListArray:
+def matches(content: pa.Array, has_anchors: npt.NDArray[np.bool_], due: Mask) -> pa.ListArray:
     """`HumanEval/0 description` and the like of each content; empty where it holds none or is not due.
 
-    `has_anchor` is [contents, anchors]. Cost: the texts with both anchors of a needle are tokenised once a kind.
+    `has_anchors` is [contents, needles]: both of them. Cost: the texts with both are tokenised once a kind.
     """
-    is_candidate = has_anchor[:, 0::2] & has_anchor[:, 1::2] & due[:, None]
-    found: list[list[str]] = [[] for _ in range(len(content))]
-    for row in np.flatnonzero(is_candidate.any(axis=1)).tolist():
-        candidates = [needles()[number] for number in np.flatnonzero(is_candidate[row])]
-        found[row] = sorted(_held(content[row].as_py(), candidates))
-    return pa.array(found, pa.list_(pa.string()))
+    found: list[str] = []
+    counts = np.zeros(len(content) + 1, np.int32)
+    for row in np.flatnonzero(has_anchors.any(axis=1) & due).tolist():
+        candidates = [needles()[number] for number in np.flatnonzero(has_anchors[row])]
+        held = sorted(_held(content[row].as_py(), candidates))
+        counts[row + 1] = len(held)
+        found += held
+    offsets = pa.array(np.cumsum(counts), pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.array(found, pa.string()))
 
 
 def _held(text: str, candidates: list[Needle]) -> Iterator[str]:

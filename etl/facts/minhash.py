@@ -71,14 +71,14 @@ _HALF = np.uint64(32)
 Words = npt.NDArray[np.uint64]
 Edges = npt.NDArray[np.int64]
 
-NO_SHINGLES: Words = np.empty(0, np.uint64)
+NO_PAIRS: Words = np.empty((0, 2), np.uint64)
 
 
 class Signed(NamedTuple):
-    """`fields` is FIELDS of each content; `has_shingle` is [contents, shingles looked for]."""
+    """`fields` is FIELDS of each content; `has_both` is [contents, pairs of shingles looked for]."""
 
     fields: pa.StructArray
-    has_shingle: npt.NDArray[np.bool_]
+    has_both: npt.NDArray[np.bool_]
 
 
 def signatures(content: pa.Array, mask: Mask | None = None) -> pa.StructArray:
@@ -86,18 +86,16 @@ def signatures(content: pa.Array, mask: Mask | None = None) -> pa.StructArray:
     return sign(content, mask).fields
 
 
-def sign(content: pa.Array, mask: Mask | None = None, looked_for: Words = NO_SHINGLES) -> Signed:
-    """Null fields where `content` is null or not in `mask`; and which shingles, by hash, it holds.
+def sign(content: pa.Array, mask: Mask | None = None, pairs: Words = NO_PAIRS) -> Signed:
+    """Null fields where `content` is null or not in `mask`; and of which pairs of shingles, by hash, it holds both.
 
     The sketch is 256 little-endian uint32, or empty where there are fewer than 5 tokens.
     """
     offsets, data, due = string_views(content, mask)
     counts = np.zeros((len(content), 3), np.int64)
     sketches = np.zeros((len(content), POSITIONS), np.uint32)
-    has_shingle = np.zeros((len(content), len(looked_for)), np.bool_)
-    _signature_rows(
-        offsets, data, due, character_classes(), looked_for, counts, sketches, has_shingle
-    )
+    has_both = np.zeros((len(content), len(pairs)), np.bool_)
+    _signature_rows(offsets, data, due, character_classes(), pairs, counts, sketches, has_both)
     has_sketch = counts[:, 1] > 0
     sketch_offsets = np.zeros(len(content) + 1, np.int32)
     np.cumsum(has_sketch * (4 * POSITIONS), out=sketch_offsets[1:])
@@ -106,7 +104,7 @@ def sign(content: pa.Array, mask: Mask | None = None, looked_for: Words = NO_SHI
     sketch = pa.Array.from_buffers(pa.binary(), len(content), buffers)
     arrays = [*(pa.array(counts[:, i], pa.int64()) for i in range(3)), sketch]
     fields = pa.StructArray.from_arrays(arrays, fields=list(FIELDS), mask=pa.array(~due))
-    return Signed(fields, has_shingle)
+    return Signed(fields, has_both)
 
 
 @kernel
@@ -115,10 +113,10 @@ def _signature_rows(
     data: Bytes,
     due: Mask,
     classes: Bytes,
-    looked_for: Words,
+    pairs: Words,
     counts: npt.NDArray[np.int64],
     sketches: npt.NDArray[np.uint32],
-    has_shingle: npt.NDArray[np.bool_],
+    has_both: npt.NDArray[np.bool_],
 ) -> None:
     table = np.zeros(LEAST_SLOTS, np.uint64)
     winners = np.empty(POSITIONS, np.uint64)
@@ -136,8 +134,9 @@ def _signature_rows(
         counts[row, 0] = num_tokens
         counts[row, 1] = num_shingles
         if num_shingles:
-            for i in range(len(looked_for)):
-                has_shingle[row, i] = _is_in(table, slots, looked_for[i])
+            for i in range(len(pairs)):
+                if _is_in(table, slots, pairs[i, 0]) and _is_in(table, slots, pairs[i, 1]):
+                    has_both[row, i] = True
             counts[row, 2] = np.int64(mix(total ^ mix(np.uint64(num_shingles))))
             _fill(table, slots, num_shingles, winners)
             for i in range(POSITIONS):

@@ -36,7 +36,7 @@ SOLUTION = """\
 def matches(*texts: str | None) -> list[list[str]]:
     content = pa.array(texts, pa.string())
     due = np.ones(len(texts), np.bool_)
-    found = contamination.matches(content, sign(content, due).has_shingle, due)
+    found = contamination.matches(content, sign(content, due).has_both, due)
     assert found.type == pa.list_(pa.string())
     return found.to_pylist()  # type: ignore[no-any-return]
 
@@ -77,8 +77,8 @@ def test_a_near_miss_is_not_found() -> None:
 def test_only_what_is_due_is_looked_at_and_rows_stay_in_their_order() -> None:
     content = pa.array([PROSE, "x", SOLUTION + PROSE, PROSE])
     due = np.array([True, True, True, False])
-    has_anchor = sign(content, np.ones(4, np.bool_)).has_shingle
-    assert contamination.matches(content, has_anchor, due).to_pylist() == [
+    has_anchors = sign(content, np.ones(4, np.bool_)).has_both
+    assert contamination.matches(content, has_anchors, due).to_pylist() == [
         ["HumanEval/0 description"], [],
         ["HumanEval/0 description", "HumanEval/0 solution"], [],
     ]  # fmt: skip

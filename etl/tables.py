@@ -398,7 +398,7 @@ CORPUS_HISTORY = _table(
 
 SHARDS = _table(
     "shards",
-    "shard string: file under LAKE/shards: split, bucket and the first digits of its digest",
+    "shard string: file under LAKE/shards: split, bucket and the first digits of a digest of tokens and files",
     "sha256 string: of its bytes",
     "split string: train or validation",
     "bucket long: range of repo_id",

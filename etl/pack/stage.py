@@ -1,8 +1,8 @@
 """Which tokens does a model see, and of which file is each?    corpus, tokenizer -> shards, shard_documents
 
 Repositories fall into buckets by a range of repo_id; a bucket and a split are a shard. Only buckets whose rows
-in `corpus` have changed are packed again. A shard's name holds the digest of its tokens: what a manifest
-names cannot change under a run that reads it. The manifest is written when they are there, and says all that
+in `corpus` have changed are packed again. A shard's name holds a digest of its tokens and of the files they are
+of: what a manifest names cannot change under a run that reads it. The manifest is written when they are there, and says all that
 a loader needs: `training.shards` reads it. Shards that neither it nor the last one names are then removed; which
 file lay where in them stays in `shard_documents`.
 """
@@ -10,6 +10,8 @@ file lay where in them stays in `shard_documents`.
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import logging
 import re
 import uuid
@@ -234,7 +236,8 @@ class _Packer:
             for repo_id, repo_name, files in documents.by_repository(rows.to_batches()):
                 placed += writer.repository(repo_id, repo_name, files)
         digest = writer.digest.hexdigest()
-        name = f"{split}-{bucket:05d}-{digest[:16]}.bin"
+        held = hashlib.sha256(json.dumps([digest, *placed]).encode()).hexdigest()
+        name = f"{split}-{bucket:05d}-{held[:16]}.bin"
         temporary.replace(folder / name)
         shard = {"shard": name, "sha256": digest, "split": split, "bucket": bucket}
         lines = [{**shard, **line._asdict()} for line in placed]

@@ -147,6 +147,24 @@ def test_a_shard_that_comes_back_has_its_documents_once(lake: MemoryLake) -> Non
     assert len(keys) == len(set(keys))
 
 
+def test_a_file_that_is_renamed_is_found_at_its_new_path_though_no_token_has_changed(
+    lake: MemoryLake,
+) -> None:
+    config = PackConfig(buckets=4, names_rate=0, order="path")
+    write(lake, rows())
+    train_tokenizer(lake, TokenizerConfig(vocabulary=600))
+    pack(lake, config)
+    renamed = rows()
+    renamed[2] = row(0, "z/new.py", renamed[2]["content"])
+    write(lake, renamed)
+    digests = {one["sha256"] for one in lake.read(SHARDS).collect()}
+    assert pack(lake, config)["shards_written"] == 1
+    assert {one["sha256"] for one in lake.read(SHARDS).collect()} == digests
+    assert packed(lake) == {
+        (one["repo_id"], one["path"]): (one["split"], one["content"]) for one in renamed
+    }
+
+
 def test_validation_files_like_training_files_are_left_out_and_reported(lake: MemoryLake) -> None:
     """Ten words are 6 shingles. With one word more or in its place, by hand: 6 of 7, and 4 of 8."""
     words = "a b c d e f g h i j"

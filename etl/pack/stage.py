@@ -2,9 +2,9 @@
 
 Repositories fall into buckets by a range of repo_id; a bucket and a split are a shard. Only buckets whose rows
 in `corpus` have changed are packed again. A shard's name holds a digest of its tokens and of the files they are
-of: what a manifest names cannot change under a run that reads it. The manifest is written when they are there, and says all that
-a loader needs: `training.shards` reads it. Shards that neither it nor the last one names are then removed; which
-file lay where in them stays in `shard_documents`.
+of: what a manifest names cannot change under a run that reads it. The manifest is written when they are there,
+and says all that a loader needs: `training.shards` reads it. Shards that neither it nor the last one names are
+then removed; which file lay where in them stays in `shard_documents`.
 """
 
 from __future__ import annotations

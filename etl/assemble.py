@@ -1,4 +1,4 @@
-"""What does the model read?    decisions, blobs, spans -> corpus, export
+"""What does the model read?    decisions, blobs, spans -> corpus, corpus_history, export
 
 The only stage that drops rows. Kept content is read, redacted and written by repository; only
 repositories whose kept files, contents or facts have changed are written again.
@@ -25,11 +25,13 @@ from etl.eligibility import described
 from etl.errors import ConfigError
 from etl.facts import annotators
 from etl.gazetteer import gazetteers
+from etl.history import record_history
 from etl.redact import REPLACEMENTS
 from etl.stage import Counts, Lake, Stage
 from etl.tables import (
     BLOBS,
     CORPUS,
+    CORPUS_HISTORY,
     DECISIONS,
     FACTS,
     FILES,
@@ -75,7 +77,7 @@ class AssembleConfig(Config):
 
 
 def assemble(lake: Lake, config: AssembleConfig) -> Counts:
-    """Writes `corpus` where it differs from what is decided.
+    """Writes `corpus` where it differs from what is decided, and `corpus_history`.
 
     Cost: reads the content of the repositories that changed; it is shuffled once, by repo_id.
     """
@@ -84,8 +86,10 @@ def assemble(lake: Lake, config: AssembleConfig) -> Counts:
     changed = _changed_repos(lake, wanted)
     repo_ids = [row["repo_id"] for row in changed.toLocalIterator()]
     if repo_ids:
+        record_history(lake)
         rows = wanted.join(F.broadcast(changed), on="repo_id", how="left_semi")
         lake.replace_repos(CORPUS, _redacted(lake, rows, people, config), repo_ids)
+    record_history(lake)
     if config.export is not None:
         corpus = lake.read(CORPUS)
         for split in SPLITS:
@@ -230,7 +234,7 @@ STAGE = Stage(
     "assemble",
     "what does the model read?",
     reads=(REPOS, FILES, BLOBS, FACTS, NAME_FACTS, PII_SPANS, LICENSES, DECISIONS),
-    writes=(CORPUS,),
+    writes=(CORPUS, CORPUS_HISTORY),
     config_type=AssembleConfig,
     run=assemble,
 )

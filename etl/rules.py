@@ -24,6 +24,8 @@ from pyspark.sql import functions as F
 
 from etl.config import Config
 
+CONTAMINATED_SHOWN = 3  # tasks in the evidence
+
 
 class Rule(Config):
     """A rule that can be switched off. `failing` is true where the file fails it."""
@@ -296,6 +298,16 @@ class LanguageRule(Rule):
         return F.coalesce(*(F.when(term, text) for term, text in self._terms()))
 
 
+class Contaminated(Rule):
+    """Holds the description or the solution of a benchmark's task: a score would be of what was read."""
+
+    def failing(self) -> Column:
+        return F.size("contaminated_by") > 0
+
+    def found(self) -> Column:
+        return F.concat_ws(", ", F.slice("contaminated_by", 1, CONTAMINATED_SHOWN))
+
+
 class ExactDuplicate(Rule):
     """Another file holds the same text and is kept in its place (decided by the election)."""
 
@@ -337,6 +349,7 @@ class Rules(Config):
     alpha_fraction: AlphaFraction = AlphaFraction()
     encoded_data: EncodedData = EncodedData()
     language_rule: LanguageRule = LanguageRule()
+    contaminated: Contaminated = Contaminated()
     exact_duplicate: ExactDuplicate = ExactDuplicate()
     near_duplicate: NearDuplicate = NearDuplicate()
 

@@ -189,6 +189,7 @@ FACTS = _table(
     "unicode_escape_fraction double: characters in runs of 8 or more \\uXXXX, over all characters",
     "max_encoded_run long: characters of the longest of these runs",
     "has_generated_marker boolean: a phrase such as 'auto-generated' in the first 5 lines",
+    "contaminated_by strings: benchmark tasks whose description or solution it holds: HumanEval/0 solution",
     key="blob_id version",
     statistics="blob_id",
 )
@@ -386,9 +387,22 @@ CORPUS = _table(
     file_bytes=256 << 20,
 )
 
+CORPUS_HISTORY = _table(
+    "corpus_history",
+    "repo_id string: repository",
+    "path string: inside the repository",
+    "blob_id string: as in corpus",
+    "text_id string: as in corpus",
+    "valid_from long: first version of `corpus` that holds this content at the path",
+    "valid_to long: first version that does not any more; null while it does",
+    key="repo_id path valid_from",
+    statistics="repo_id",
+    volatile="valid_from valid_to",
+)
+
 SHARDS = _table(
     "shards",
-    "shard string: file under LAKE/shards: split, bucket and the first digits of its digest",
+    "shard string: file under LAKE/shards: split, bucket and the first digits of a digest of tokens and files",
     "sha256 string: of its bytes",
     "split string: train or validation",
     "bucket long: range of repo_id",
@@ -401,7 +415,7 @@ SHARDS = _table(
 
 SHARD_DOCUMENTS = _table(
     "shard_documents",
-    "shard string: as in shards",
+    "shard string: as in shards; those of earlier manifests stay for good",
     "offset long: first token of the file, its mark counted in",
     "num_tokens long: of mark, path (where its document has names) and text",
     "num_bytes long: UTF-8 bytes of its text",
@@ -454,6 +468,7 @@ TABLES: tuple[Table, ...] = (
     DUPLICATES,
     DECISIONS,
     CORPUS,
+    CORPUS_HISTORY,
     SHARDS,
     SHARD_DOCUMENTS,
     RUNS,

@@ -10,6 +10,8 @@ OTHERS = {
     "report": "draw the report of the lake as it is",
     "refresh": "run every job in its order, then the report",
     "why": "say why a file is in the corpus or not: stackmill why REPO PATH --lake DIR",
+    "runs": "say which training runs saw a file: stackmill runs --file REPO PATH --lake DIR",
+    "data": "say what a training run read: stackmill data --run ID --lake DIR",
 }
 
 

@@ -294,7 +294,9 @@ class DeltaLake:
         self._written(table)
 
     def _writer(self, rows: DataFrame, mode: str, options: dict[str, str]) -> DataFrameWriter:
-        return rows.write.format("delta").mode(mode).options(**options)
+        """A table written by an older version gains the columns that it lacks."""
+        writer = rows.write.format("delta").mode(mode).option("mergeSchema", "true")
+        return writer.options(**options)
 
     def _written(self, table: Table) -> None:
         self._known.pop(self.identifier(table), None)

@@ -32,6 +32,7 @@ from etl.near_dedup.bands import (
 from etl.near_dedup.blocks import components, mixed
 from etl.near_dedup.config import NearDedupConfig
 from etl.near_dedup.elect import Edges, elect
+from etl.near_dedup.overlap import alike, index_of
 from etl.redact import redact
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ def compile_comparison() -> None:
     similarity.taken(values, offsets, left)
     similarity.similarities(values, offsets, left, right, config.floor)
     elect(np.arange(2), Edges(left, right, np.ones(1)))
+    alike(index_of(values, offsets, config.floor), values, offsets, config.floor)
 
 
 def compile_election() -> None:

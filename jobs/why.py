@@ -2,8 +2,7 @@
 
     stackmill why REPO PATH --lake build/demo/lake
 
-REPO is a repository's name or id. Reads the tables directly, without Spark: an answer takes a second
-or two. Exits with 2 where no such file was ingested, and names what comes close.
+REPO is a repository's name or id. Exits with 2 where no such file was ingested, and names what comes close.
 """
 
 from __future__ import annotations
@@ -14,12 +13,6 @@ import json
 import sys
 from collections.abc import Sequence
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
 from etl.errors import ConfigError
 from etl.tables import (
@@ -32,13 +25,11 @@ from etl.tables import (
     PII_SPANS,
     REPOS,
     SOURCE_ERRORS,
-    Table,
 )
 from jobs import conf
-from jobs.lake import absolute, is_catalog
+from jobs.lookup import Row, lake_of, looks_like_id, no_such_repository, rows_of
 from jobs.runner import exit_code
 
-Row = dict[str, Any]
 MAX_FINDINGS = 50  # spans that are listed
 MAX_ORIGINS = 10  # other files with the same text that are listed
 
@@ -54,10 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     args = parser.parse_args(argv)
     try:
-        lake = conf.load(args.conf, [], args.lake).lake
-        if is_catalog(lake):
-            raise ConfigError(f"lake = {lake}: expected the tables' folder or URI, found a catalog")
-        answers = explain(absolute(lake), args.repo, args.path)
+        answers = explain(lake_of(conf.load(args.conf, [], args.lake)), args.repo, args.path)
         if args.json:
             json.dump(answers, sys.stdout, indent=2, default=str)
             sys.stdout.write("\n")
@@ -70,94 +58,63 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def explain(lake: str, repo: str, path: str) -> list[Row]:
     """One answer a repository of that name or id. Raises ConfigError if none has such a file."""
-    column = "repo_id" if _looks_like_id(repo) else "repo_name"
-    files = _rows(lake, FILES, (column, repo), ("path", path))
+    column = "repo_id" if looks_like_id(repo) else "repo_name"
+    files = rows_of(lake, FILES, **{column: repo, "path": path})
     if not files:
         raise ConfigError(_no_such_file(lake, column, repo, path))
     return [_explain(lake, file) for file in files]
 
 
 def _explain(lake: str, file: Row) -> Row:
-    here = (("repo_id", file["repo_id"]), ("path", file["path"]))
+    here = {"repo_id": file["repo_id"], "path": file["path"]}
     blob = file["blob_id"]
-    facts = [_one(_rows(lake, FACTS, ("blob_id", blob)))] if blob else []
+    facts = [_newest(rows_of(lake, FACTS, blob_id=blob))] if blob else []
     names = (
-        [_one(_rows(lake, NAME_FACTS, ("blob_id", blob), ("basename", file["basename"])))]
+        [_newest(rows_of(lake, NAME_FACTS, blob_id=blob, basename=file["basename"]))]
         if blob
         else []
     )
-    findings = _one(_rows(lake, PII_SPANS, ("blob_id", blob))) if blob else {}
-    same_text = _rows(lake, FILES, ("text_id", file["text_id"])) if file["text_id"] else []
+    findings = _newest(rows_of(lake, PII_SPANS, blob_id=blob)) if blob else {}
+    same_text = rows_of(lake, FILES, text_id=file["text_id"]) if file["text_id"] else []
     others = [
         f"{row['repo_name']} {row['path']}"
         for row in sorted(same_text, key=lambda row: (row["repo_name"], row["path"]))
         if (row["repo_id"], row["path"]) != (file["repo_id"], file["path"])
     ]
-    decision = _one(_rows(lake, DECISIONS, *here))
+    decision = _one(rows_of(lake, DECISIONS, **here))
     kept_repo = decision.get("kept_repo_id")
     return {
         "file": file,
-        "repository": _one(_rows(lake, REPOS, ("repo_id", file["repo_id"]))),
+        "repository": _one(rows_of(lake, REPOS, repo_id=file["repo_id"])),
         "decision": decision,
-        "license": _one(_rows(lake, LICENSES, *here)),
+        "license": _one(rows_of(lake, LICENSES, **here)),
         "facts": {**(facts[0] if facts else {}), **(names[0] if names else {})},
         "findings": findings.get("spans") or [],
-        "duplicate": _one(_rows(lake, DUPLICATES, ("blob_id", blob))) if blob else {},
-        "kept_repository": _one(_rows(lake, REPOS, ("repo_id", kept_repo))) if kept_repo else {},
+        "duplicate": _one(rows_of(lake, DUPLICATES, blob_id=blob)) if blob else {},
+        "kept_repository": _one(rows_of(lake, REPOS, repo_id=kept_repo)) if kept_repo else {},
         "same_text": others,
     }
-
-
-def _rows(lake: str, table: Table, *terms: tuple[str, str]) -> list[Row]:
-    """Rows where each column has its value: files are skipped by statistics, then filtered."""
-    try:
-        dataset = _dataset(lake, table)
-    except TableNotFoundError:
-        if table is FILES:
-            raise ConfigError(
-                f"{lake}: expected a lake with the table `files`, found none: check --lake, or run "
-                "`stackmill refresh` first"
-            ) from None
-        return []
-    filters = [pc.field(column) == pa.scalar(value) for column, value in terms]
-    found = filters[0]
-    for term in filters[1:]:
-        found = found & term
-    rows: list[Row] = dataset.to_table(filter=found).to_pylist()
-    return rows
-
-
-def _dataset(lake: str, table: Table) -> ds.Dataset:
-    """The table's current files, read by Arrow's own file system.
-
-    deltalake's would call Python from Arrow's threads, which aborts a process that ends meanwhile.
-    """
-    found = DeltaTable(f"{lake}/{table.name}")
-    schema = pa.schema(found.schema().to_arrow())
-    return ds.dataset(found.file_uris(), schema=schema, format="parquet")
 
 
 def _one(rows: list[Row]) -> Row:
     return rows[-1] if rows else {}
 
 
-def _looks_like_id(repo: str) -> bool:
-    return len(repo) == 32 and all(digit in "0123456789abcdef" for digit in repo)
+def _newest(rows: list[Row]) -> Row:
+    """Facts of the last version of their annotator."""
+    return max(rows, key=lambda row: row["version"], default={})
 
 
 def _no_such_file(lake: str, column: str, repo: str, path: str) -> str:
-    in_repo = _rows(lake, FILES, (column, repo))
+    in_repo = rows_of(lake, FILES, **{column: repo})
     if in_repo:
         near = difflib.get_close_matches(path, [row["path"] for row in in_repo], 3, 0.5)
         hint = f": did you mean {', '.join(near)}?" if near else ""
         return f"{repo}: expected the file {path}, found none of that path{hint}"
-    errors = _rows(lake, SOURCE_ERRORS, ("member", repo))
+    errors = rows_of(lake, SOURCE_ERRORS, member=repo)
     if errors:
         return f"{repo}: could not be read: {errors[0]['kind']}: {errors[0]['message']}"
-    names = _dataset(lake, REPOS).to_table(columns=["repo_name"])
-    near = difflib.get_close_matches(repo, names.column("repo_name").to_pylist(), 3, 0.4)
-    hint = f": did you mean {', '.join(near)}?" if near else ""
-    return f"{repo}: expected a repository of the lake {lake}, found none of that name{hint}"
+    return no_such_repository(lake, repo)
 
 
 def render(answer: Row) -> str:

@@ -40,7 +40,7 @@ from training.shards import Ints, Shards, Tokens
 
 IGNORED = -100  # a label that no loss is taken of
 PATTERN = 1024  # places in which sources alternate
-_ROUNDS = 4
+ROUNDS = 4
 _MASK = (1 << 64) - 1
 
 
@@ -104,7 +104,7 @@ class Batches:
 
     def place(self, sample: int) -> Place:
         """Where the sample (from 0, over all steps) is read. Raises ConfigError behind the epochs."""
-        chosen, before, in_turn = _pattern(tuple(one.weight for one in self.sources), self.seed)
+        chosen, before, in_turn = pattern(tuple(one.weight for one in self.sources), self.seed)
         at = sample % PATTERN
         source = int(chosen[at])
         number = sample // PATTERN * int(in_turn[source]) + int(before[at])
@@ -116,7 +116,7 @@ class Batches:
                 f"source {source}: expected at most {self.sources[source].epochs:g} epochs of {total} windows, "
                 f"found sample {number}: train fewer steps or allow more epochs"
             )
-        window = permuted(position, total, _key(self.seed, source, epoch))
+        window = permuted(position, total, key_of(self.seed, source, epoch))
         shard = int(np.searchsorted(ends, window, side="right"))
         return Place(source, epoch, shard, window - (int(ends[shard - 1]) if shard else 0))
 
@@ -162,9 +162,9 @@ class Batches:
                 parts.append(tokens[at : at + 1])
             if mark == FILE_SEP and len(piece):
                 document = shards.document_start(place.shard, start + at + 1)
-                key = _key(self.seed, place.source, place.epoch, place.shard, document)
+                key = key_of(self.seed, place.source, place.epoch, place.shard, document)
                 if _share(key, 0) < self.fim.rate:
-                    own = _key(key, start + at + 1)
+                    own = key_of(key, start + at + 1)
                     if _share(own, 0) < self.fim.file_rate:
                         piece = self._cut(piece, own)
             parts.append(piece)
@@ -193,7 +193,7 @@ class Batches:
 
 
 @functools.cache
-def _pattern(weights: tuple[float, ...], seed: int) -> tuple[Ints, Ints, Ints]:
+def pattern(weights: tuple[float, ...], seed: int) -> tuple[Ints, Ints, Ints]:
     """PATTERN places, to each source by its weight (at least one), in a fixed random order: the source of
     each, how many places before it are the same source's; and the places of each source."""
     shares = np.array(weights) / sum(weights) * PATTERN
@@ -201,7 +201,7 @@ def _pattern(weights: tuple[float, ...], seed: int) -> tuple[Ints, Ints, Ints]:
     while counts.sum() != PATTERN:
         short = int(np.sign(PATTERN - counts.sum()))
         counts[np.argmax((shares - counts) * short)] += short
-    order = [permuted(place, PATTERN, _key(seed, 0x5EED)) for place in range(PATTERN)]
+    order = [permuted(place, PATTERN, key_of(seed, 0x5EED)) for place in range(PATTERN)]
     chosen = np.repeat(np.arange(len(weights)), counts)[order]
     before = np.array([int((chosen[:at] == source).sum()) for at, source in enumerate(chosen)])
     return chosen, before, counts
@@ -214,26 +214,26 @@ def permuted(number: int, count: int, key: int) -> int:
     mask = (1 << half) - 1
     while True:
         left, right = number >> half, number & mask
-        for turn in range(_ROUNDS):
-            left, right = right, left ^ (_mix(right ^ _mix(key + turn)) & mask)
+        for turn in range(ROUNDS):
+            left, right = right, left ^ (mix(right ^ mix(key + turn)) & mask)
         number = left << half | right
         if number < count:
             return number
 
 
-def _key(*parts: int) -> int:
+def key_of(*parts: int) -> int:
     key = 0
     for part in parts:
-        key = _mix((key ^ (part & _MASK)) + 0x9E3779B97F4A7C15)
+        key = mix((key ^ (part & _MASK)) + 0x9E3779B97F4A7C15)
     return key
 
 
 def _share(key: int, draw: int) -> float:
     """In [0, 1)."""
-    return (_mix(key + 0x9E3779B97F4A7C15 * (draw + 1)) >> 11) / 2**53
+    return (mix(key + 0x9E3779B97F4A7C15 * (draw + 1)) >> 11) / 2**53
 
 
-def _mix(value: int) -> int:
+def mix(value: int) -> int:
     """Splitmix64's finaliser."""
     value &= _MASK
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK

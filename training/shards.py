@@ -8,7 +8,6 @@ make one row of windows, numbered from 0.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from etl.errors import ContractError
+from etl.pack.manifest import read
 from etl.pack.tokenizer import END, FILE_SEP, REPO_NAME
 
-FORMAT = 1
 Tokens = npt.NDArray[np.uint16]
 Ints = npt.NDArray[np.int64]
 
@@ -42,8 +41,7 @@ class Shards:
     def __init__(
         self, manifest: Path, split: str, tokenizer_sha256: str | None = None, verify: bool = False
     ) -> None:
-        self.manifest = _read(manifest)
-        self.digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+        self.manifest, self.digest = read(manifest)
         self.tokenizer: str = self.manifest["tokenizer"]["sha256"]
         if tokenizer_sha256 is not None and tokenizer_sha256 != self.tokenizer:
             raise ContractError(
@@ -83,21 +81,6 @@ class Shards:
                 return int(tokens[start + found[-1]])
             end = start
         return END
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        raise ContractError(
-            f"{path}: expected a manifest, found none: run `stackmill pack`"
-        ) from None
-    if found.get("format") != FORMAT:
-        raise ContractError(
-            f"{path}: expected a manifest of format {FORMAT}, found {found.get('format')}: pack again with "
-            "this version"
-        )
-    return found
 
 
 def _open(folder: Path, entry: dict[str, Any], verify: bool) -> Shard:

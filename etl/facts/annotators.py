@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl.facts import html, language, minhash, pii, quality
+from etl.facts import contamination, html, language, minhash, pii, quality
 from etl.facts.kernels import Mask
 
+FACTS = pa.struct([*quality.FIELDS, ("contaminated_by", pa.list_(pa.string()))])
 NAME_FACT = pa.struct(
     [
         *language.NAME,
@@ -29,11 +30,20 @@ PII = pii.FIELDS
 
 @dataclass(frozen=True)
 class Batch:
-    """`content` string, `basenames` list<string>, and the rows that a group is due for."""
+    """`content` string, `basenames` list<string>, and the rows that a group is due for.
+
+    `shared` is what was drawn from the shingles of the rows that `facts` or `signature` is due for, where
+    the groups share it.
+    """
 
     content: pa.Array
     basenames: pa.ListArray
     due: Mask
+    shared: minhash.Signed | None = None
+
+    @property
+    def signed(self) -> minhash.Signed:
+        return self.shared or sign(self.content, self.due)
 
 
 @dataclass(frozen=True)
@@ -50,14 +60,22 @@ class Group:
     annotate: Callable[[Batch], pa.Array]
 
 
-def annotate_quality(batch: Batch) -> pa.Array:
-    """`etl.facts.quality.FIELDS`."""
-    return quality.quality(batch.content, batch.due)
+def sign(content: pa.Array, due: Mask) -> minhash.Signed:
+    """Signatures, and which needles' anchors are among the shingles."""
+    return minhash.sign(content, due, contamination.anchors())
+
+
+def annotate_facts(batch: Batch) -> pa.Array:
+    """FACTS."""
+    scalars = quality.quality(batch.content, batch.due)
+    columns = [scalars.field(i) for i in range(len(quality.FIELDS))]
+    columns.append(contamination.matches(batch.content, batch.signed.has_both, batch.due))
+    return pa.StructArray.from_arrays(columns, fields=list(FACTS), mask=pc.is_null(scalars))
 
 
 def annotate_signature(batch: Batch) -> pa.Array:
     """`etl.facts.minhash.FIELDS`."""
-    return minhash.signatures(batch.content, batch.due)
+    return pc.if_else(pa.array(batch.due), batch.signed.fields, None)
 
 
 def annotate_pii(batch: Batch) -> pa.Array:
@@ -82,13 +100,13 @@ def annotate_names(batch: Batch) -> pa.Array:
 
 
 FACTS_BIT, SIGNATURES_BIT, PII_BIT, NAMES_BIT = 1, 2, 4, 8
-FACTS_VERSION = quality.VERSION
+FACTS_VERSION = 100 * quality.VERSION + contamination.VERSION  # either one changes the row
 SIGNATURES_VERSION = minhash.VERSION
 PII_VERSION = pii.VERSION
-NAMES_VERSION = 100 * language.VERSION + html.VERSION  # either one changes the row
+NAMES_VERSION = 100 * language.VERSION + html.VERSION  # as well
 
 GROUPS = (
-    Group("facts", FACTS_BIT, FACTS_VERSION, quality.FIELDS, annotate_quality),
+    Group("facts", FACTS_BIT, FACTS_VERSION, FACTS, annotate_facts),
     Group("signature", SIGNATURES_BIT, SIGNATURES_VERSION, minhash.FIELDS, annotate_signature),
     Group("pii", PII_BIT, PII_VERSION, PII, annotate_pii),
     Group("names", NAMES_BIT, NAMES_VERSION, pa.list_(NAME_FACT), annotate_names),
@@ -114,11 +132,13 @@ def annotate_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     content = batch.column("content")
     basenames = batch.column("basenames")
     due = np.array(pc.fill_null(batch.column("due"), 0), np.int32)
+    is_signed = (due & (FACTS_BIT | SIGNATURES_BIT)) != 0
+    shared = sign(content, is_signed) if is_signed.any() else None
     columns = [batch.column("blob_id")]
     for group in GROUPS:
         rows = (due & group.bit) != 0
         if rows.any():
-            columns.append(group.annotate(Batch(content, basenames, rows)))
+            columns.append(group.annotate(Batch(content, basenames, rows, shared)))
         else:
             columns.append(pa.nulls(len(batch), group.type))
     return pa.RecordBatch.from_arrays(columns, schema=OUTPUT)

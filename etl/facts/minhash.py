@@ -20,6 +20,8 @@ Source: Dahlgaard, Knudsen and Thorup, "Fast Similarity Sketching", FOCS 2017.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -69,16 +71,31 @@ _HALF = np.uint64(32)
 Words = npt.NDArray[np.uint64]
 Edges = npt.NDArray[np.int64]
 
+NO_PAIRS: Words = np.empty((0, 2), np.uint64)
+
+
+class Signed(NamedTuple):
+    """`fields` is FIELDS of each content; `has_both` is [contents, pairs of shingles looked for]."""
+
+    fields: pa.StructArray
+    has_both: npt.NDArray[np.bool_]
+
 
 def signatures(content: pa.Array, mask: Mask | None = None) -> pa.StructArray:
-    """FIELDS of each content; null where `content` is null or not in `mask`.
+    """FIELDS of each content; null where `content` is null or not in `mask`."""
+    return sign(content, mask).fields
+
+
+def sign(content: pa.Array, mask: Mask | None = None, pairs: Words = NO_PAIRS) -> Signed:
+    """Null fields where `content` is null or not in `mask`; and of which pairs of shingles, by hash, it holds both.
 
     The sketch is 256 little-endian uint32, or empty where there are fewer than 5 tokens.
     """
     offsets, data, due = string_views(content, mask)
     counts = np.zeros((len(content), 3), np.int64)
     sketches = np.zeros((len(content), POSITIONS), np.uint32)
-    _signature_rows(offsets, data, due, character_classes(), counts, sketches)
+    has_both = np.zeros((len(content), len(pairs)), np.bool_)
+    _signature_rows(offsets, data, due, character_classes(), pairs, counts, sketches, has_both)
     has_sketch = counts[:, 1] > 0
     sketch_offsets = np.zeros(len(content) + 1, np.int32)
     np.cumsum(has_sketch * (4 * POSITIONS), out=sketch_offsets[1:])
@@ -86,7 +103,8 @@ def signatures(content: pa.Array, mask: Mask | None = None) -> pa.StructArray:
     buffers = [None, pa.py_buffer(sketch_offsets), pa.py_buffer(values)]
     sketch = pa.Array.from_buffers(pa.binary(), len(content), buffers)
     arrays = [*(pa.array(counts[:, i], pa.int64()) for i in range(3)), sketch]
-    return pa.StructArray.from_arrays(arrays, fields=list(FIELDS), mask=pa.array(~due))
+    fields = pa.StructArray.from_arrays(arrays, fields=list(FIELDS), mask=pa.array(~due))
+    return Signed(fields, has_both)
 
 
 @kernel
@@ -95,8 +113,10 @@ def _signature_rows(
     data: Bytes,
     due: Mask,
     classes: Bytes,
+    pairs: Words,
     counts: npt.NDArray[np.int64],
     sketches: npt.NDArray[np.uint32],
+    has_both: npt.NDArray[np.bool_],
 ) -> None:
     table = np.zeros(LEAST_SLOTS, np.uint64)
     winners = np.empty(POSITIONS, np.uint64)
@@ -114,6 +134,9 @@ def _signature_rows(
         counts[row, 0] = num_tokens
         counts[row, 1] = num_shingles
         if num_shingles:
+            for i in range(len(pairs)):
+                if _is_in(table, slots, pairs[i, 0]) and _is_in(table, slots, pairs[i, 1]):
+                    has_both[row, i] = True
             counts[row, 2] = np.int64(mix(total ^ mix(np.uint64(num_shingles))))
             _fill(table, slots, num_shingles, winners)
             for i in range(POSITIONS):
@@ -246,6 +269,14 @@ def _insert(table: Words, slots: int, value: np.uint64) -> bool:
         slot = (slot + 1) & (slots - 1)
     table[slot] = value
     return True
+
+
+@inlined
+def _is_in(table: Words, slots: int, value: np.uint64) -> bool:
+    slot = np.int64(value) & (slots - 1)
+    while table[slot] != _EMPTY and table[slot] != value:
+        slot = (slot + 1) & (slots - 1)
+    return bool(table[slot] == value)
 
 
 @kernel

@@ -1,9 +1,10 @@
 """Which tokens does a model see, and of which file is each?    corpus, tokenizer -> shards, shard_documents
 
 Repositories fall into buckets by a range of repo_id; a bucket and a split are a shard. Only buckets whose rows
-in `corpus` have changed are packed again. A shard's name holds the digest of its tokens: what a manifest
-names cannot change under a run that reads it. The manifest is written last, and says all that a loader
-needs: `training.shards` reads it.
+in `corpus` have changed are packed again. A shard's name holds a digest of its tokens and of the files they are
+of: what a manifest names cannot change under a run that reads it. The manifest is written when they are there,
+and says all that a loader needs: `training.shards` reads it. Shards that neither it nor the last one names are
+then removed; which file lay where in them stays in `shard_documents`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
+import re
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,13 +28,16 @@ from pyspark.sql import types as T
 from etl.config import Config
 from etl.errors import ConfigError
 from etl.near_dedup.arrow import parts_of
-from etl.pack import documents, tokenizer
+from etl.pack import documents, manifest, tokenizer
+from etl.pack.validation import Overlap, overlap
 from etl.stage import Counts, Lake, Stage
 from etl.tables import CORPUS, SHARD_DOCUMENTS, SHARDS
 
-MANIFEST = "manifest.json"
-FORMAT = 1  # of shards and manifest
+logger = logging.getLogger(__name__)
+
 BATCH_ROWS = 16
+NOT_IN_SHARDS = {"keep_manifests", "max_validation_similarity"}  # settings that shards do not tell
+OURS = re.compile(r"(?:train|validation)-\d{5}-[0-9a-f]{16}\.bin|\.[0-9a-f]{32}\.part")
 _PACKED = T.StructType(
     [
         T.StructField(name, T.StringType())
@@ -78,6 +84,18 @@ class PackConfig(Config):
     key: str = Field(
         default="stackmill", description="of the hash that draws names and random order"
     )
+    keep_manifests: int = Field(
+        default=1,
+        ge=0,
+        description="earlier manifests whose shards stay, so that a run that reads them can go on",
+    )
+    max_validation_similarity: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="a validation file as similar to a training file as this is left out: Jaccard of 5-word "
+        "shingles",
+    )
 
 
 def train_tokenizer(lake: Lake, config: TokenizerConfig) -> Counts:
@@ -113,14 +131,16 @@ def train_tokenizer(lake: Lake, config: TokenizerConfig) -> Counts:
 def pack(lake: Lake, config: PackConfig) -> Counts:
     """Brings shards and their tables up to date.
 
-    Cost: one shuffle of the content of the buckets that changed, by bucket; a task holds the content of
-    one shard.
+    Cost: one read of the content for the comparison of the splits; one shuffle of that of the buckets that
+    changed, by bucket; a task holds the content of one shard.
     """
     folder = Path(lake.folder("shards"))
     encoder_folder = lake.folder("tokenizer")
     encoder = tokenizer.Encoder(Path(encoder_folder))
-    settings = f"{FORMAT} {encoder.digest} {config.model_dump_json()}"
+    settings = f"{manifest.FORMAT} {encoder.digest} {config.model_dump_json(exclude=NOT_IN_SHARDS)}"
     rows = lake.read(CORPUS).withColumn("bucket", _bucket_of(config.buckets))
+    overlapping = overlap(lake, rows, config.max_validation_similarity, folder)
+    rows = _without(lake, rows, overlapping)
     wanted = rows.groupBy("bucket", "split").agg(
         F.sha2(
             F.concat(F.lit(settings), F.to_json(F.sort_array(F.collect_list("digest")))), 256
@@ -138,8 +158,18 @@ def pack(lake: Lake, config: PackConfig) -> Counts:
         folder.mkdir(parents=True, exist_ok=True)
         packer = _Packer(config, str(folder), encoder_folder, encoder.digest)
         _replace(lake, packer, rows, due, kept)
-    counts = _write_manifest(lake, folder, encoder, config)
-    return {**counts, "shards_written": len(due)}
+    counts = _write_manifest(lake, folder, encoder, config, overlapping)
+    removed = _remove_others(folder, manifest.newest(folder, 1 + config.keep_manifests))
+    return {**counts, "shards_written": len(due), "shards_removed": removed}
+
+
+def _without(lake: Lake, rows: DataFrame, overlapping: Overlap) -> DataFrame:
+    """`rows` but for the validation files that are left out."""
+    keys = [(file["repo_id"], file["path"]) for file in overlapping.left_out]
+    if not keys:
+        return rows
+    left_out = lake.local_rows(keys, "repo_id string, path string")
+    return rows.join(F.broadcast(left_out), on=["repo_id", "path"], how="left_anti")
 
 
 def _bucket_of(buckets: int) -> Column:
@@ -165,14 +195,15 @@ def _replace(
         .sortWithinPartitions("part", "repo_id", "path")
     )
     packed = lake.staged("packed", found.mapInArrow(packer, _PACKED))
-    stayed = lake.local_rows([(row["shard"],) for row in kept.values()], "shard string")
-    lines = lake.read(SHARD_DOCUMENTS).join(F.broadcast(stayed), on="shard", how="left_semi")
-    lines = lake.staged("lines", lines)
-    new = packed.where("repo_id IS NOT NULL")
-    lake.overwrite(
-        SHARD_DOCUMENTS,
-        lines.unionByName(new.select(*SHARD_DOCUMENTS.columns)).repartitionByRange("shard"),
-    )
+    # A shard that was packed before, by a run that was killed or of an older corpus, has its rows
+    known = lake.read(SHARD_DOCUMENTS).select("shard").distinct()
+    lines = packed.where("repo_id IS NOT NULL").select(*SHARD_DOCUMENTS.columns)
+    new = lines.join(F.broadcast(known), on="shard", how="left_anti")
+    if keys:
+        lake.append(
+            SHARD_DOCUMENTS,
+            new.repartitionByRange("shard").sortWithinPartitions(*SHARD_DOCUMENTS.order),
+        )
     shards = [row.asDict() for row in packed.where("repo_id IS NULL").collect()]
     for shard in shards:
         shard["fingerprint"] = due[shard["bucket"], shard["split"]]
@@ -205,7 +236,8 @@ class _Packer:
             for repo_id, repo_name, files in documents.by_repository(rows.to_batches()):
                 placed += writer.repository(repo_id, repo_name, files)
         digest = writer.digest.hexdigest()
-        name = f"{split}-{bucket:05d}-{digest[:16]}.bin"
+        held = hashlib.sha256(json.dumps([digest, *placed]).encode()).hexdigest()
+        name = f"{split}-{bucket:05d}-{held[:16]}.bin"
         temporary.replace(folder / name)
         shard = {"shard": name, "sha256": digest, "split": split, "bucket": bucket}
         lines = [{**shard, **line._asdict()} for line in placed]
@@ -229,48 +261,73 @@ def _arrow_schema() -> pa.Schema:
 
 
 def _write_manifest(
-    lake: Lake, folder: Path, encoder: tokenizer.Encoder, config: PackConfig
+    lake: Lake,
+    folder: Path,
+    encoder: tokenizer.Encoder,
+    config: PackConfig,
+    overlapping: Overlap,
 ) -> Counts:
     shards = sorted(lake.read(SHARDS).collect(), key=lambda row: row["shard"])
-    languages = (
+    of_split = lake.read(SHARDS).select("shard", "split")
+    hosts = lake.read(CORPUS).select("repo_id", "path", F.col("host").alias("source"))
+    lines = lake.staged(
+        "lines",
         lake.read(SHARD_DOCUMENTS)
-        .join(lake.read(SHARDS).select("shard", "split"), on="shard", how="inner")
-        .groupBy("split", F.coalesce("language", F.lit("unknown")).alias("language"))
+        .join(F.broadcast(of_split), on="shard", how="inner")
+        .join(hosts, on=["repo_id", "path"], how="left")
+        .select("split", "language", "source", "num_tokens", "num_bytes"),
+    )
+    names = ("sha256", "split", "num_tokens", "num_documents")
+    written = manifest.write(
+        folder,
+        {
+            "corpus_version": lake.version(CORPUS),
+            "tokenizer": {"sha256": encoder.digest, "vocabulary": encoder.vocabulary},
+            "sentinels": {name: number for number, name in enumerate(tokenizer.SENTINELS)},
+            "pack": config.model_dump(mode="json"),
+            "validation": overlapping.report(config.max_validation_similarity),
+            "shards": [
+                {"name": row["shard"], **{name: row[name] for name in names}} for row in shards
+            ],
+            "sources": _token_table(lines, "source"),
+            "languages": _token_table(lines, "language"),
+        },
+    )
+    lake.progress("pack: %d shards in %s", len(shards), written)
+    return {
+        "shards": len(shards),
+        "documents": sum(row["num_documents"] for row in shards),
+        "tokens": sum(row["num_tokens"] for row in shards),
+        "validation_left_out": len(overlapping.left_out),
+    }
+
+
+def _token_table(lines: DataFrame, column: str) -> list[dict[str, Any]]:
+    """Files, tokens and bytes by split and `column`, the most tokens first."""
+    return [
+        row.asDict()
+        for row in lines.groupBy("split", F.coalesce(column, F.lit("unknown")).alias(column))
         .agg(
             F.count("*").alias("files"),
             F.sum("num_tokens").alias("tokens"),
             F.sum("num_bytes").alias("bytes"),
         )
-        .orderBy("split", F.desc("tokens"), "language")
+        .orderBy("split", F.desc("tokens"), column)
         .collect()
-    )
-    manifest = {
-        "format": FORMAT,
-        "corpus_version": lake.version(CORPUS),
-        "tokenizer": {"sha256": encoder.digest, "vocabulary": encoder.vocabulary},
-        "sentinels": {name: number for number, name in enumerate(tokenizer.SENTINELS)},
-        "pack": config.model_dump(mode="json"),
-        "shards": [
-            {
-                "name": row["shard"],
-                **{name: row[name] for name in ("sha256", "split", "num_tokens", "num_documents")},
-            }
-            for row in shards
-        ],
-        "languages": [row.asDict() for row in languages],
-    }
-    text = json.dumps(manifest, indent=1)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (f"manifest-{digest[:16]}.json", MANIFEST):
-        temporary = folder / f".{uuid.uuid4().hex}.part"
-        temporary.write_text(text, "utf-8")
-        temporary.replace(folder / name)
-    return {
-        "shards": len(shards),
-        "documents": sum(row["num_documents"] for row in shards),
-        "tokens": sum(row["num_tokens"] for row in shards),
-    }
+    ]
+
+
+def _remove_others(folder: Path, manifests: list[Path]) -> int:
+    """Removes shards that none of these names, and what a killed run left; nothing that pack has not written."""
+    named = {shard["name"] for path in manifests for shard in manifest.read(path)[0]["shards"]}
+    others = [
+        path for path in folder.iterdir() if OURS.fullmatch(path.name) and path.name not in named
+    ]
+    for path in others:
+        path.unlink(missing_ok=True)
+    if others:
+        logger.info("pack: %d files that no manifest in use names are removed", len(others))
+    return sum(path.suffix == ".bin" for path in others)
 
 
 TOKENIZER_STAGE = Stage(

@@ -25,6 +25,7 @@ FACT = {
     "max_line_length": 60, "avg_line_length": 24.0, "alphabetic_fraction": 0.7,
     "alphanumeric_fraction": 0.75, "base64_fraction": 0.0, "hex_fraction": 0.0,
     "unicode_escape_fraction": 0.0, "max_encoded_run": 0, "has_generated_marker": False,
+    "contaminated_by": [],
 }  # fmt: skip
 NAME_FACT = {
     "language": "Python", "language_type": "programming",

@@ -82,6 +82,11 @@ BOUNDS = [
         {"language": "XML", "path": "a.resx"},
         {"language": "XML", "path": "a.xml"},
     ),
+    (
+        "contaminated",
+        {"contaminated_by": ["HumanEval/0 description", "HumanEval/3 solution"]},
+        {"contaminated_by": []},
+    ),
     ("vendored", {"is_vendored": True}, {"is_vendored": False}),
     ("unknown_language", {"language": None}, {"language": "C"}),
     ("empty", {"num_chars": 0, "alphabetic_fraction": 0.0}, {"num_chars": 1}),

@@ -134,6 +134,17 @@ def test_a_table_of_an_older_schema_is_read_with_nulls(lake: DeltaLake) -> None:
     assert (row["blob_id"], row["similarity"]) == ("b", None)
 
 
+def test_a_table_of_an_older_schema_gains_its_new_columns_at_the_next_write(
+    lake: DeltaLake,
+) -> None:
+    older = lake.local_rows([("00a", "a.py")], "repo_id string, path string")
+    older.write.format("delta").save(f"{lake.location}/licenses")
+    lake.append(LICENSES, licenses(lake, {"00b": "MIT"}))
+    assert stored(lake) == {"00a": None, "00b": "MIT"}
+    lake.replace_repos(LICENSES, licenses(lake, {"00a": "ISC"}), ["00a"])
+    assert stored(DeltaLake(lake.spark, lake.location)) == {"00a": "ISC", "00b": "MIT"}
+
+
 def test_a_sample_reads_the_lake_and_writes_beside_it(lake: DeltaLake) -> None:
     ids = ["00000000aa", "7fffffffaa", "80000000aa", "ffffffffaa"]
     lake.overwrite(LICENSES, licenses(lake, dict.fromkeys(ids, "MIT")))

@@ -43,6 +43,7 @@ def test_facts_of_a_page_are_right() -> None:
     [row] = annotate_batch(batch(("b", PAGE, ["a.html", "a.py"], ALL))).to_pylist()
     assert row["blob_id"] == "b"
     assert row["facts"]["num_chars"] == len(PAGE)
+    assert row["facts"]["contaminated_by"] == []
     assert row["signature"]["num_tokens"] == 13
     assert row["pii"] == {"spans": [], "people": []}
     html, python = row["names"]

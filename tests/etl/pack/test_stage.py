@@ -32,7 +32,7 @@ def row(repo: int, path: str, text: str, split: str = "train") -> dict[str, Any]
     return {
         "repo_id": f"{repo * 0x1357:04x}" + "0" * 28, "repo_name": f"ann/r{repo}", "path": path,
         "content": text, "language": "Python", "split": split, "blob_id": digest, "text_id": digest,
-        "length_bytes": len(text.encode()), "digest": digest,
+        "length_bytes": len(text.encode()), "digest": digest, "host": f"h{repo % 2}",
     }  # fmt: skip
 
 
@@ -57,6 +57,8 @@ def packed(lake: MemoryLake) -> dict[tuple[str, str], tuple[str, str]]:
     shards = {one["shard"]: one for one in lake.read(SHARDS).collect()}
     found = {}
     for line in lake.read(SHARD_DOCUMENTS).collect():
+        if line["shard"] not in shards:  # of an earlier manifest
+            continue
         tokens = np.fromfile(folder / line["shard"], "<u2")
         whole = shards[line["shard"]]
         assert len(tokens) == whole["num_tokens"]
@@ -100,6 +102,99 @@ def test_shards_hold_the_corpus_and_a_change_rewrites_its_bucket_alone(lake: Mem
     assert sum(one["num_tokens"] for one in manifest["shards"]) > sum(
         one["tokens"] for one in manifest["languages"]
     )
+    by_source = {(one["split"], one["source"]): one["files"] for one in manifest["sources"]}
+    assert by_source == {("train", "h0"): 14, ("train", "h1"): 16, ("validation", "h1"): 3}
+    for column in ("files", "tokens", "bytes"):
+        assert sum(one[column] for one in manifest["sources"]) == sum(
+            one[column] for one in manifest["languages"]
+        )
+
+    folder = path.parent
+    assert {one.name for one in folder.glob("*.bin")} == before | after
+    assert again["shards_removed"] == 0
+    last = pack(lake, CONFIG.model_copy(update={"keep_manifests": 0}))
+    assert {one.name for one in folder.glob("*.bin")} == after
+    assert (last["shards_written"], last["shards_removed"]) == (0, len(before - after))
+    lines = {one["shard"] for one in lake.read(SHARD_DOCUMENTS).collect()}
+    assert lines == before | after
+
+
+def test_what_a_killed_run_left_is_removed_and_nothing_of_others(lake: MemoryLake) -> None:
+    write(lake, rows())
+    train_tokenizer(lake, TokenizerConfig(vocabulary=600))
+    pack(lake, CONFIG)
+    folder = Path(lake.folder("shards"))
+    there = {one.name for one in folder.iterdir()}
+    left = (f".{'0' * 32}.part", f"train-00000-{'0' * 16}.bin")
+    others = ("notes.txt", "own.bin", f"other-00000-{'0' * 16}.bin")
+    for name in (*left, *others):
+        (folder / name).write_bytes(b"x")
+    assert pack(lake, CONFIG)["shards_removed"] == 1
+    assert {one.name for one in folder.iterdir()} == there | set(others)
+
+
+def test_a_shard_that_comes_back_has_its_documents_once(lake: MemoryLake) -> None:
+    write(lake, rows())
+    train_tokenizer(lake, TokenizerConfig(vocabulary=600))
+    pack(lake, CONFIG)
+    first = packed(lake)
+    write(lake, rows()[3:])
+    pack(lake, CONFIG)
+    write(lake, rows())
+    pack(lake, CONFIG)
+    assert packed(lake) == first
+    keys = [(one["shard"], one["offset"]) for one in lake.read(SHARD_DOCUMENTS).collect()]
+    assert len(keys) == len(set(keys))
+
+
+def test_a_file_that_is_renamed_is_found_at_its_new_path_though_no_token_has_changed(
+    lake: MemoryLake,
+) -> None:
+    config = PackConfig(buckets=4, names_rate=0, order="path")
+    write(lake, rows())
+    train_tokenizer(lake, TokenizerConfig(vocabulary=600))
+    pack(lake, config)
+    renamed = rows()
+    renamed[2] = row(0, "z/new.py", renamed[2]["content"])
+    write(lake, renamed)
+    digests = {one["sha256"] for one in lake.read(SHARDS).collect()}
+    assert pack(lake, config)["shards_written"] == 1
+    assert {one["sha256"] for one in lake.read(SHARDS).collect()} == digests
+    assert packed(lake) == {
+        (one["repo_id"], one["path"]): (one["split"], one["content"]) for one in renamed
+    }
+
+
+def test_validation_files_like_training_files_are_left_out_and_reported(lake: MemoryLake) -> None:
+    """Ten words are 6 shingles. With one word more or in its place, by hand: 6 of 7, and 4 of 8."""
+    words = "a b c d e f g h i j"
+    corpus = [
+        row(1, "train.py", words),
+        row(2, "more.py", f"{words} k", "validation"),  # 6 of 7
+        row(2, "half.py", "a b c d e f g h x y", "validation"),  # 4 of 8: at the bound
+        row(2, "less.py", "a b c d e f g w x y", "validation"),  # 3 of 9
+        row(2, "short.py", "a b c", "validation"),
+        row(2, "other.py", "k l m n o p q r s t", "validation"),
+        row(3, "twin.py", "k l m n o p q r s u"),  # 5 of 7 of other.py
+    ]
+    write(lake, corpus)
+    train_tokenizer(lake, TokenizerConfig(vocabulary=600))
+    assert pack(lake, CONFIG)["validation_left_out"] == 3
+    in_validation = {path for (_, path), (split, _) in packed(lake).items() if split != "train"}
+    assert in_validation == {"less.py", "short.py"}
+    manifest = json.loads((Path(lake.folder("shards")) / "manifest.json").read_text())
+    found = manifest["validation"]
+    assert (found["files"], found["compared"], found["left_out"]) == (5, 5, 3)
+    assert [
+        (one["path"], one["train_path"], round(one["similarity"], 4))
+        for one in found["most_similar"]
+    ] == [
+        ("more.py", "train.py", 0.8571), ("other.py", "twin.py", 0.7143),
+        ("half.py", "train.py", 0.5),
+    ]  # fmt: skip
+
+    higher = CONFIG.model_copy(update={"max_validation_similarity": 0.8})
+    assert pack(lake, higher)["validation_left_out"] == 1
 
 
 def test_the_order_of_rows_and_their_partitions_change_no_shard(

@@ -1,0 +1,1 @@
+"""How good is a model? Benchmarks: completions of problems, run in a sandbox."""

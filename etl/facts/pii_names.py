@@ -110,7 +110,7 @@ def _people(line: bytes, offset: int, rule: str) -> Iterator[Name]:
         at = line.index(part, position)
         position = at + len(part)
         match = NAME.match(part)
-        if match is None or not _is_person(match[0]):
+        if match is None or not is_person(match[0]):
             break
         rest = part[match.end() :].strip(b" \t\r*.#;-\\/'\"")
         if rest and (rest[:1].isalpha() or rest[0] >= 0x80):
@@ -124,7 +124,7 @@ def check_before_address(view: memoryview, low: int, high: int, hit: int) -> lis
     before = bytes(view[begin:hit])
     bracket = max(before.rfind(b"<"), before.rfind(b"("))
     match = _BEFORE_ADDRESS.search(before[: bracket + 1])
-    if match is None or not _is_person(match["name"]):
+    if match is None or not is_person(match["name"]):
         return []
     return [Name(begin + match.start("name"), begin + match.end("name"), NAME_BEFORE_ADDRESS)]
 
@@ -135,7 +135,8 @@ def owners(view: memoryview, high: int, hit: int) -> list[bytes]:
     return [name for name in _OWNERS.findall(line) if is_username(name)]
 
 
-def _is_person(name: bytes) -> bool:
+def is_person(name: bytes) -> bool:
+    """Of two words or more, none of an organisation, not all common."""
     parts = [part.strip(b".,'").lower() for part in name.split()]
     if any(part in _ORGANISATION for part in parts) or is_placeholder(name):
         return False
@@ -168,7 +169,7 @@ def person_hashes(name: str, address: str) -> list[int]:
     """What to look for of a person that git, a manifest or a file names."""
     hashes: list[int] = []
     raw = name.strip().encode("utf-8", "replace")
-    if b" " in raw and NAME.fullmatch(raw) and _is_person(raw):
+    if b" " in raw and NAME.fullmatch(raw) and is_person(raw):
         hashes += name_hashes(raw)
     elif re.fullmatch(rb"[A-Za-z0-9][A-Za-z0-9_-]+", raw) and is_username(raw):
         hashes.append(hash_of(USERNAME, raw))

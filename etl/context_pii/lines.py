@@ -82,17 +82,29 @@ def candidate_lines(content: pa.Array, is_prose: Mask, spans: pa.ListArray) -> p
     found = spans.flatten()
     span_offsets = np.zeros(len(content) + 1, np.int64)
     np.cumsum(np.asarray(spans.value_lengths().fill_null(0)), out=span_offsets[1:])
-    places = [np.asarray(found.field(name), np.int64) for name in ("start", "end")]
+    span_starts, span_ends = (np.asarray(found.field(name), np.int64) for name in ("start", "end"))
+    given = (
+        offsets,
+        data,
+        due,
+        is_prose,
+        hits,
+        ranks,
+        span_offsets,
+        span_starts,
+        span_ends,
+        _common(),
+    )
     capacity = 1024
     while True:
-        columns = tuple(np.zeros(capacity, np.int64) for _ in range(5))
-        count = _lines(
-            offsets, data, due, is_prose, hits, ranks, span_offsets, *places, _common(), *columns
-        )
+        rows, starts, ends, line_ranks, hashes = (np.zeros(capacity, np.int64) for _ in range(5))
+        count = _lines(*given, rows, starts, ends, line_ranks, hashes)
         if count <= capacity:
             break
         capacity = count
-    rows, starts, ends, line_ranks, hashes = (column[:count] for column in columns)
+    rows, starts, ends, line_ranks, hashes = (
+        column[:count] for column in (rows, starts, ends, line_ranks, hashes)
+    )
     row_offsets = np.zeros(len(content) + 1, np.int32)
     np.cumsum(np.bincount(rows, minlength=len(content)), out=row_offsets[1:])
     values = pa.StructArray.from_arrays(

@@ -181,15 +181,15 @@ def _words(
     names: tuple[str, ...],
 ) -> list[words.Word]:
     """Every word with the label of the piece that its first character is in; a word cut off has none."""
-    piece_at = {}
+    piece_at: dict[int, int] = {}
     for number, (start, end) in enumerate(pieces):
         for character in range(start, end):
             piece_at.setdefault(character, number)
     found = []
     for start, end in word_bounds(line):
-        number = piece_at.get(start)
-        if number is not None:
-            found.append(words.Word(start, end, names[labels[number]], float(scores[number])))
+        piece = piece_at.get(start)
+        if piece is not None:
+            found.append(words.Word(start, end, names[labels[piece]], float(scores[piece])))
     return found
 
 

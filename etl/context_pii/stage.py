@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -35,8 +35,10 @@ from etl.tables import (
     LINE_SPANS,
     PII_SPANS,
     SPANS,
-    Table,
 )
+
+if TYPE_CHECKING:
+    from etl.context_pii.words import LineSpan
 
 BROADCAST_CONTENTS = 2_000_000  # up to so many contents are broadcast to the blobs
 BINS = 4096  # of a rank: the budget is cut at a bin of hashes, so that no list is sorted
@@ -68,7 +70,7 @@ def find_in_context(lake: Lake, config: ContextPiiConfig) -> Counts:
     that no file had; lines are shuffled as ids of 40 bytes.
     """
     if config.backend == "off":
-        _write(lake, CONTEXT_SPANS, lake.local_rows([], CONTEXT_SPANS.schema))
+        lake.overwrite(CONTEXT_SPANS, lake.local_rows([], CONTEXT_SPANS.schema))
         return {}
     model = load_model(config.model)
     tag = _backend(lake, config, model)
@@ -81,7 +83,7 @@ def find_in_context(lake: Lake, config: ContextPiiConfig) -> Counts:
     chosen = lake.staged("chosen", distinct.where(_below(cut)))
     num_tagged = _tag_new(lake, chosen, model, tag)
     spans = _spans(lake, found, chosen, model, config.min_score)
-    _write(lake, CONTEXT_SPANS, spans)
+    lake.overwrite(CONTEXT_SPANS, spans)
     return {
         "contents_read": num_new,
         "lines": distinct.count(),
@@ -290,10 +292,10 @@ class _OnnxTag:
             yield _tagged_batch(batch.column("line_hash"), tagger(batch.column("text").to_pylist()))
 
 
-def _tagged_batch(line_hashes: pa.Array, found: list[list[object]]) -> pa.RecordBatch:
+def _tagged_batch(line_hashes: pa.Array, found: list[list[LineSpan]]) -> pa.RecordBatch:
     from etl.facts.pii import SPAN
 
-    rows = [[span._asdict() for span in spans] for spans in found]  # type: ignore[attr-defined]
+    rows = [[span._asdict() for span in spans] for spans in found]
     spans = pa.array(rows, pa.list_(SPAN))
     return pa.RecordBatch.from_arrays([line_hashes, spans], names=["line_hash", "spans"])
 
@@ -322,10 +324,6 @@ def _spans(
         .withColumn("model_id", F.lit(model.model_id))
         .select(*CONTEXT_SPANS.columns)
     )
-
-
-def _write(lake: Lake, table: Table, rows: DataFrame) -> None:
-    lake.overwrite(table, rows)
 
 
 def _sum(rows: DataFrame, expression: str) -> int:

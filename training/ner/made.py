@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import random
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from training.ner.names import People, listed, lists
@@ -76,7 +77,7 @@ def filled(template: str, people: People) -> Labelled:
 
 def _value(slot: str, people: People) -> str:
     chance = people.random
-    maker = {
+    maker: dict[str, Callable[[], str]] = {
         "name": people.name, "user": people.login, "pass": people.password, "key": people.key,
         "mail": people.mail, "org": lambda: _organisation(chance), "date": lambda: _date(chance),
         "year": lambda: str(chance.randint(1988, 2025)),

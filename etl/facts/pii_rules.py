@@ -180,6 +180,7 @@ RULES: tuple[Rule, ...] = (  # by precedence: what is surest of what it is stand
     *(Rule(f"{rule}_key", KEY) for rule in pii_secrets.context_rules()),
     Rule("password", PASSWORD),
     Rule("secret", KEY),
+    Rule(pii_users.SSH, USERNAME),  # before the host of ssh stands no address
     Rule(EMAIL, EMAIL),
     Rule("ipv4", IP_ADDRESS),
     Rule("ipv6", IP_ADDRESS),
@@ -188,7 +189,7 @@ RULES: tuple[Rule, ...] = (  # by precedence: what is surest of what it is stand
     Rule(pii_names.AUTHOR, NAME),
     Rule(pii_names.NAME_BEFORE_ADDRESS, NAME),
     *(Rule(rule, NAME) for rule in pii_credits.RULES),
-    *(Rule(rule, USERNAME) for rule in pii_users.RULES),
+    *(Rule(rule, USERNAME) for rule in pii_users.RULES if rule != pii_users.SSH),
 )
 
 

@@ -254,7 +254,11 @@ def _labelled(line: Line, num_packages: collections.Counter[str], people: People
         for bounds in _name_forms(line)
         if num_packages[line.text[slice(*bounds)]] < MANY_PACKAGES
     ]
-    unknown += [match.span() for match in _MENTION.finditer(line.text)]
+    unknown += [
+        match.span()
+        for match in _MENTION.finditer(line.text)
+        if line.text[: match.start()].strip(" \t*/#;-%")  # a decorator or doc tag is no mention
+    ]
     text, position = "", 0
     entities, masked = [], []
     pieces = [(*span[:2], span[2]) for span in line.spans] + [(*bounds, "?") for bounds in unknown]

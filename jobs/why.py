@@ -23,6 +23,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from etl.errors import ConfigError
 from etl.tables import (
+    CONTEXT_SPANS,
     DECISIONS,
     DUPLICATES,
     FACTS,
@@ -86,7 +87,11 @@ def _explain(lake: str, file: Row) -> Row:
         if blob
         else []
     )
-    findings = _one(_rows(lake, PII_SPANS, ("blob_id", blob))) if blob else {}
+    findings = [
+        span
+        for table in (PII_SPANS, CONTEXT_SPANS)
+        for span in (blob and _one(_rows(lake, table, ("blob_id", blob))).get("spans")) or []
+    ]
     same_text = _rows(lake, FILES, ("text_id", file["text_id"])) if file["text_id"] else []
     others = [
         f"{row['repo_name']} {row['path']}"
@@ -101,7 +106,7 @@ def _explain(lake: str, file: Row) -> Row:
         "decision": decision,
         "license": _one(_rows(lake, LICENSES, *here)),
         "facts": {**(facts[0] if facts else {}), **(names[0] if names else {})},
-        "findings": findings.get("spans") or [],
+        "findings": findings,
         "duplicate": _one(_rows(lake, DUPLICATES, ("blob_id", blob))) if blob else {},
         "kept_repository": _one(_rows(lake, REPOS, ("repo_id", kept_repo))) if kept_repo else {},
         "same_text": others,
@@ -235,7 +240,7 @@ def _finding_lines(findings: list[Row]) -> list[str]:
     """Kinds and places, never values; the people of its repository are looked for when it is assembled."""
     if not findings:
         return []
-    lines = [f"  personal data and secrets by pattern: {len(findings)} found"]
+    lines = [f"  personal data and secrets by pattern and in context: {len(findings)} found"]
     for span in findings[:MAX_FINDINGS]:
         place = f"bytes {span['start']} to {span['end']}"
         lines.append(

@@ -73,7 +73,7 @@ def find_in_context(lake: Lake, config: ContextPiiConfig) -> Counts:
         lake.overwrite(CONTEXT_SPANS, lake.local_rows([], CONTEXT_SPANS.schema))
         return {}
     model = load_model(config.model)
-    tag = _backend(lake, config, model)
+    tag = backend(lake, config, model)
     kept = lake.staged("kept", kept_contents(lake))
     num_new = _find_lines(lake, kept)
     found = lake.staged("lines", _lines_of(lake, kept))
@@ -233,8 +233,8 @@ def cut_lines(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         )
 
 
-def _backend(lake: Lake, config: ContextPiiConfig, model: Model) -> Tag:
-    """Raises ConfigError where Spark NLP is asked for and cannot be had."""
+def backend(lake: Lake, config: ContextPiiConfig, model: Model) -> Tag:
+    """What runs the classifier in this session. Raises ConfigError where Spark NLP is asked for and cannot be had."""
     session = lake.local_rows([], TEXTS).sparkSession
     reason = spark_nlp.why_not(session, model)
     if config.backend == "spark-nlp" and reason is not None:

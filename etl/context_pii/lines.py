@@ -323,8 +323,7 @@ def _has_shape(
         byte = data[i]
         if byte == 34 or byte == 39 or byte == 96 or byte == 42:
             quotes += 1
-        is_at = byte == 64 and begin < i < after - 1
-        if is_at and rank == PERSON and is_alnum(data[i + 1]) and not is_alnum(data[i - 1]):
+        if byte == 64 and rank == PERSON and _is_mention(data, begin, after, i, common):
             return True
         if not _is_word(byte):
             i += 1
@@ -333,7 +332,7 @@ def _has_shape(
         digits, state = 0, np.uint64(0xCBF29CE484222325)
         while i < after and (_is_word(data[i]) or (data[i] == 39 or data[i] == 45)):
             letter = data[i]
-            digits += 48 <= letter <= 57
+            digits += 48 <= letter <= 57 or letter == 95
             if 65 <= letter <= 90:
                 letter |= 0x20
             state = (state ^ np.uint64(letter)) * np.uint64(0x100000001B3)
@@ -359,6 +358,27 @@ def _has_shape(
             previous_is_upper, previous_is_common = is_upper, is_common
         previous_end = i
     return rank == CREDENTIAL and (mixed > 0 or quotes > 0)
+
+
+@kernel
+def _is_mention(data: Bytes, begin: int, after: int, at: int, common: Int64) -> bool:
+    """`by @jane7`, `(@jane7)`; no decorator, doc tag, package scope, macro or common word."""
+    if at == begin or data[at - 1] not in (32, 40, 91, 44):  # a blank, a bracket, a comma
+        return False
+    first = begin
+    while first < at and not _is_word(data[first]):
+        first += 1
+    state = np.uint64(0xCBF29CE484222325)
+    i = at + 1
+    while i < after and (is_alnum(data[i]) or data[i] == 45 or data[i] == 95):
+        letter = data[i] | 0x20 if 65 <= data[i] <= 90 else data[i]
+        state = (state ^ np.uint64(letter)) * np.uint64(0x100000001B3)
+        i += 1
+    is_more = i < after and (
+        data[i] in (64, 123, 47, 61, 40)
+        or (data[i] == 46 and i + 1 < after and is_alnum(data[i + 1]))
+    )
+    return first < at and i - at > 3 and not is_more and not _is_in(common, np.int64(state))
 
 
 @kernel

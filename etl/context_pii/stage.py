@@ -120,7 +120,7 @@ def _find_lines(lake: Lake, kept: DataFrame) -> int:
         spans = lake.read(PII_SPANS).where(F.col("version") == annotators.PII_VERSION)
         wanted = new.join(spans.select("blob_id", "spans"), on="blob_id", how="left")
         wanted = wanted.select(*key, "size_class", "spans")
-        rows = _by_class(lake, wanted, num_new, "found-lines", find_lines, FOUND)
+        rows = _by_class(lake, wanted, "found-lines", find_lines, FOUND)
         lake.append(
             CONTEXT_LINES,
             rows.withColumn("version", F.lit(version)).select(*CONTEXT_LINES.columns),
@@ -131,23 +131,25 @@ def _find_lines(lake: Lake, kept: DataFrame) -> int:
 def _by_class(
     lake: Lake,
     wanted: DataFrame,
-    num_wanted: int,
     name: str,
     function: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]],
     schema: T.StructType,
 ) -> DataFrame:
     """`function` over the contents of `wanted` (blob_id, size_class, ...), a class of sizes at a time."""
-    wanted = F.broadcast(wanted) if num_wanted <= BROADCAST_CONTENTS else wanted
+    sizes = {
+        row["size_class"]: row["count"] for row in wanted.groupBy("size_class").count().collect()
+    }
+    wanted = F.broadcast(wanted) if sum(sizes.values()) <= BROADCAST_CONTENTS else wanted
     contents = lake.read(BLOBS).select("blob_id", "size_class", "content")
     parts = []
-    for size_class in range(len(CONTENT_ROWS)):
+    for size_class in sorted(sizes):
         lake.batch_rows(CONTENT_ROWS[size_class])
         of_class = contents.where(F.col("size_class") == size_class).drop("size_class")
         rows = of_class.join(
             wanted.where(F.col("size_class") == size_class), on="blob_id", how="inner"
         )
         parts.append(lake.staged(name, rows.mapInArrow(function, schema)))
-    return reduce(DataFrame.unionByName, parts)
+    return reduce(DataFrame.unionByName, parts, lake.local_rows([], schema))
 
 
 def find_lines(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -216,7 +218,7 @@ def _tag_new(lake: Lake, chosen: DataFrame, model: Model, tag: Tag) -> int:
     )
     num_lines = _sum(places, "size(lines)")
     if num_lines or not lake.exists(LINE_SPANS):
-        texts = _by_class(lake, places, places.count(), "texts", cut_lines, TEXTS)
+        texts = _by_class(lake, places, "texts", cut_lines, TEXTS)
         lake.batch_rows(TAG_ROWS)
         tagged = tag(texts).withColumn("model_id", F.lit(model.model_id))
         lake.append(LINE_SPANS, tagged.select(*LINE_SPANS.columns))

@@ -184,20 +184,28 @@ def train(encoded: list[Encoded], num_pieces: int, settings: Settings) -> Any:
 
 @torch.no_grad()
 def scores(model: Any, encoded: list[Encoded], settings: Settings) -> dict[str, dict[str, float]]:
-    """Precision, recall and F1 of whole entities, by kind; words that are not known count for nothing."""
-    found: Counter[str] = Counter()
-    right: Counter[str] = Counter()
-    expected: Counter[str] = Counter()
+    """`scores_of` the model's labels; words that are not known count for nothing."""
+    truth, guess = [], []
     for batch in batches(encoded, settings, 0):
         ids_BT, mask_BT, labels_BT = tensors(batch)
         predicted_BT = model(input_ids=ids_BT, attention_mask=mask_BT).logits.argmax(-1)
         for row in range(len(batch)):
             known = labels_BT[row] != IGNORED
-            truth = _entities(labels_BT[row][known].tolist())
-            guess = _entities(predicted_BT[row][known].tolist())
-            expected.update(entity for entity, _, _ in truth)
-            found.update(entity for entity, _, _ in guess)
-            right.update(entity for entity, _, _ in truth & guess)
+            truth.append(labels_BT[row][known].tolist())
+            guess.append(predicted_BT[row][known].tolist())
+    return scores_of(truth, guess)
+
+
+def scores_of(truth: list[list[int]], guess: list[list[int]]) -> dict[str, dict[str, float]]:
+    """Precision, recall and F1 of whole entities of each kind, over lines of labels."""
+    found: Counter[str] = Counter()
+    right: Counter[str] = Counter()
+    expected: Counter[str] = Counter()
+    for labels, guessed in zip(truth, guess, strict=True):
+        of_truth, of_guess = _entities(labels), _entities(guessed)
+        expected.update(entity for entity, _, _ in of_truth)
+        found.update(entity for entity, _, _ in of_guess)
+        right.update(entity for entity, _, _ in of_truth & of_guess)
     return {
         entity: {
             "labelled": expected[entity],

@@ -312,7 +312,7 @@ def _has_shape(
     """It holds what could be a name, a mention or a credential, and is not found yet."""
     i = begin
     previous_end, previous_is_upper, previous_is_common = -9, False, True
-    quotes, mixed = 0, 0
+    mixed = 0
     while i < after:
         while span < last_span and low + span_ends[span] <= i:
             span += 1
@@ -321,25 +321,24 @@ def _has_shape(
             previous_is_upper = False
             continue
         byte = data[i]
-        if byte == 34 or byte == 39 or byte == 96 or byte == 42:
-            quotes += 1
         if byte == 64 and rank == PERSON and _is_mention(data, begin, after, i, common):
             return True
         if not _is_word(byte):
             i += 1
             continue
         start = i
-        digits, state = 0, np.uint64(0xCBF29CE484222325)
+        digits, signs, state = 0, 0, np.uint64(0xCBF29CE484222325)
         while i < after and (_is_word(data[i]) or (data[i] == 39 or data[i] == 45)):
             letter = data[i]
-            digits += 48 <= letter <= 57 or letter == 95
+            digits += 48 <= letter <= 57
+            signs += letter == 95
             if 65 <= letter <= 90:
                 letter |= 0x20
             state = (state ^ np.uint64(letter)) * np.uint64(0x100000001B3)
             i += 1
         length = i - start
-        mixed += 0 < digits < length and length >= 4
-        is_upper = (65 <= byte <= 90 or byte >= 0xC3) and digits == 0
+        mixed += 0 < digits < length and length >= 5 and signs == 0
+        is_upper = (65 <= byte <= 90 or byte >= 0xC3) and digits + signs == 0
         if rank == PERSON and byte >= 0xE3 and length >= 6:
             return True
         is_initial = length == 1 and is_upper
@@ -357,7 +356,7 @@ def _has_shape(
         if not is_particle:
             previous_is_upper, previous_is_common = is_upper, is_common
         previous_end = i
-    return rank == CREDENTIAL and (mixed > 0 or quotes > 0)
+    return rank == CREDENTIAL and mixed > 0
 
 
 @kernel

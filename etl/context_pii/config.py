@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -26,3 +28,14 @@ class ContextPiiConfig(Config):
     min_score: float = Field(
         default=0.5, ge=0, le=1, description="least score of a word of a span that is taken"
     )
+
+    def beside(self) -> str:
+        """A digest of the files of a model of the user's: another network, other spans."""
+        if self.model is None or self.backend == "off":
+            return ""
+        digest = hashlib.sha256()
+        for path in sorted(Path(self.model).rglob("*")):
+            if path.is_file():
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()[:16]

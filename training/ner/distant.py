@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 PACKAGE_BYTES = 4 << 20  # of a package that are read
 FILE_BYTES = 200_000
-PACKAGE_LINES = 1500
+PACKAGE_LINES = 400
 MANY_PACKAGES = 3
 HELD_OUT_SHARE = 0.15
 _ENTITIES = {

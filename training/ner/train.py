@@ -37,13 +37,13 @@ class Settings:
     """Of the shipped classifier: 1.1 million parameters."""
 
     seed: int = 20
-    num_pieces: int = 4096
+    num_pieces: int = 5120
     max_length: int = 128
     hidden_size: int = 128
-    num_layers: int = 3
+    num_layers: int = 2
     num_heads: int = 4
     batch_pieces: int = 4096  # pieces, padding included, of one step
-    num_epochs: int = 3
+    num_epochs: int = 2
     learning_rate: float = 1.5e-3
     warmup_share: float = 0.06
     weight_decay: float = 0.01
@@ -109,6 +109,8 @@ def new_model(settings: Settings, num_pieces: int) -> BertForTokenClassification
         intermediate_size=4 * settings.hidden_size,
         max_position_embeddings=settings.max_length,
         num_labels=len(LABELS),
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
         attn_implementation="eager",
     )
     return BertForTokenClassification(config)

@@ -8,7 +8,7 @@ DEMO := build/demo
 # Two processes: the tests that need a Spark session share one, the others run beside it.
 PARALLEL := --numprocesses 2 --dist loadgroup
 
-.PHONY: help setup run test test-spark4 lint types bench bench-dedup bench-pii clean demo-sources
+.PHONY: help setup run test test-spark4 lint types bench bench-dedup bench-pii ner clean demo-sources
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ lint: setup ## ruff
 
 types: setup ## mypy, strict
 	@$(BIN)/mypy
+
+ner: demo-sources ## the classifier of the context layer, trained anew (some 10 minutes; needs the extra `train`)
+	@$(BIN)/python -m training.ner --to etl/data/ner
 
 bench: setup ## the measured figures of the README
 	@$(BIN)/python -m bench.annotate

@@ -55,6 +55,7 @@ class LabelledFile:
     stratum: str  # random: drawn whatever it holds; else what the miner saw in it
     spans: tuple[Span, ...]
     text: bytes
+    archive: str = ""  # SHA-256 of the package's archive, its name in the cache
 
 
 def labelled_files(labels: Path = LABELS, cache: Path = CACHE) -> list[LabelledFile]:
@@ -93,7 +94,7 @@ def _labelled(row: dict[str, Any], raw: bytes | None) -> LabelledFile:
     text = raw.decode("utf-8").removeprefix("\ufeff").encode()
     return LabelledFile(
         row["package"], row["path"], row["split"], row["stratum"],
-        tuple(Span(**span) for span in row["spans"]), text,
+        tuple(Span(**span) for span in row["spans"]), text, row["artifact_sha256"],
     )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from etl.redact import REPLACEMENTS
 from etl.stage import Counts, Lake, Stage
 from etl.tables import (
     BLOBS,
+    CONTEXT_SPANS,
     CORPUS,
     CORPUS_HISTORY,
     DECISIONS,
@@ -116,13 +117,17 @@ def wanted_rows(lake: Lake, people: DataFrame, config: AssembleConfig) -> DataFr
     )
     files = described(lake).join(decisions, on=["repo_id", "path"], how="inner")
     digests = people.select("repo_id", "people_digest")
+    context = lake.read(CONTEXT_SPANS).select(
+        "blob_id", F.sha2(F.to_json("spans"), 256).alias("context_digest")
+    )
     rows = files.join(repos, on="repo_id", how="left").join(digests, on="repo_id", how="left")
-    rows = rows.select(*_corpus_columns(), "people_digest")
+    rows = rows.join(context, on="blob_id", how="left")
+    rows = rows.select(*_corpus_columns(), "people_digest", "context_digest")
     settings = f"{config.model_dump_json(exclude={'export'})} {annotators.PII_VERSION}"
     if beside := config.beside():
         settings += f" {beside}"
     digest = F.sha2(F.to_json(F.struct(*rows.columns, F.lit(settings).alias("settings"))), 256)
-    return rows.withColumn("digest", digest).drop("people_digest")
+    return rows.withColumn("digest", digest).drop("people_digest", "context_digest")
 
 
 def _fake_key() -> bytes:
@@ -175,6 +180,8 @@ def _redacted(lake: Lake, rows: DataFrame, people: DataFrame, config: AssembleCo
     spans = lake.read(PII_SPANS).where(F.col("version") == annotators.PII_VERSION)
     rows = rows.join(spans.select("blob_id", "spans"), on="blob_id", how="inner")
     rows = rows.join(people.select("repo_id", "people"), on="repo_id", how="left")
+    context = lake.read(CONTEXT_SPANS).select("blob_id", F.col("spans").alias("context"))
+    rows = rows.join(context, on="blob_id", how="left")
     if rows.count() <= BROADCAST_FILES:
         rows = F.broadcast(rows)
     contents = lake.read(BLOBS).select("blob_id", "size_class", "content", "encoding")
@@ -189,7 +196,7 @@ def _redacted(lake: Lake, rows: DataFrame, people: DataFrame, config: AssembleCo
     for size_class in reversed(range(len(BATCH_ROWS))):
         lake.batch_rows(BATCH_ROWS[size_class])
         found = whole.where(F.col("size_class") == size_class)
-        redacted = found.select(*CORPUS.columns, "spans", "people").mapInArrow(
+        redacted = found.select(*CORPUS.columns, "spans", "people", "context").mapInArrow(
             _Redactor(config), schema
         )
         ready.append(lake.staged("redacted", redacted) if size_class else redacted)
@@ -201,7 +208,7 @@ def _redacted(lake: Lake, rows: DataFrame, people: DataFrame, config: AssembleCo
 
 
 class _Redactor:
-    """Arrow batches with `spans` and `people` to batches of CORPUS; every row stays."""
+    """Arrow batches with `spans`, `people` and `context` to batches of CORPUS; every row stays."""
 
     def __init__(self, config: AssembleConfig) -> None:
         self.replacements = config.redact
@@ -217,9 +224,12 @@ class _Redactor:
             whole = batch.column("content")
             content, counts = redact(
                 whole,
-                batch.column("spans"),
+                (
+                    batch.column("spans"),
+                    find_people(whole, batch.column("people")),
+                    batch.column("context"),
+                ),
                 self.replacements,
-                people=find_people(whole, batch.column("people")),
                 keep=self.keep,
                 fakes=fakes,
                 repo_ids=batch.column("repo_id"),
@@ -233,7 +243,7 @@ class _Redactor:
 STAGE = Stage(
     "assemble",
     "what does the model read?",
-    reads=(REPOS, FILES, BLOBS, FACTS, NAME_FACTS, PII_SPANS, LICENSES, DECISIONS),
+    reads=(REPOS, FILES, BLOBS, FACTS, NAME_FACTS, PII_SPANS, LICENSES, DECISIONS, CONTEXT_SPANS),
     writes=(CORPUS, CORPUS_HISTORY),
     config_type=AssembleConfig,
     run=assemble,

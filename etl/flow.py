@@ -2,6 +2,7 @@
 make the corpus ready for training, which a refresh does not run."""
 
 from etl import annotate, assemble, decide, ingest, license_detection
+from etl.context_pii import stage as context_pii
 from etl.near_dedup import stage as near_dedup
 from etl.pack import stage as pack
 from etl.stage import Stage
@@ -12,6 +13,7 @@ FLOW: tuple[Stage, ...] = (
     near_dedup.STAGE,
     license_detection.STAGE,
     decide.STAGE,
+    context_pii.STAGE,
     assemble.STAGE,
 )
 

@@ -1,7 +1,8 @@
 """What does a text look like without its secrets?    content, spans -> redacted content
 
-Spans are byte offsets into the UTF-8 text. Overlapping and touching spans of one kind become one
-replacement; of overlapping kinds the one that begins first names it. The text outside the spans is
+Spans are byte offsets into the UTF-8 text, found by several layers. Overlapping and touching spans of one
+kind become one replacement; of overlapping kinds the one that begins first names it, of those that begin
+together the one of the first layer. The text outside the spans is
 copied byte by byte. What stands in place of a span is a tag, or a made-up value of the same form
 (`Fakes`): the same for the same value wherever it stands in a repository.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,25 +96,24 @@ def _same_class(byte: int, random: int) -> int:
 
 def redact(
     content: pa.Array,
-    spans: pa.ListArray,
+    layers: Sequence[pa.ListArray],
     replacements: Mapping[str, str] = REPLACEMENTS,
     *,
-    people: pa.ListArray | None = None,
     keep: Collection[str] = (),
     fakes: Fakes | None = None,
     repo_ids: pa.Array | None = None,
 ) -> tuple[pa.Array, pa.Array]:
     """Texts with each span replaced, and the number of replacements in each (int32).
 
-    content: string array of n texts without nulls; spans, people: n lists of structs with kind, start
-    and end (`people` may lie in `spans`, in any order). Spans of kinds that `replacements` does not
-    name stay as they are; those of the detectors in `keep` do, with what lies in them. No row is
+    content: string array of n texts without nulls; each layer: n lists of structs with kind, start, end
+    and, if it has any that may be kept, detector, in any order. Spans of kinds that `replacements` does
+    not name stay as they are; those of the detectors in `keep` do, with what lies in them. No row is
     dropped. `fakes` needs the n `repo_ids`.
     """
     num_rows = len(content)
     offsets, data, _ = string_views(content)
     names = list(replacements)
-    rows, starts, ends, kinds = _flat(spans, people, names, keep)
+    rows, starts, ends, kinds = _flat(layers, names, keep)
     if not len(rows):
         return content, pa.array(np.zeros(num_rows, np.int32))
 
@@ -148,26 +148,32 @@ def _made_up(
 
 
 def _flat(
-    spans: pa.ListArray, people: pa.ListArray | None, kinds: list[str], keep: Collection[str]
+    layers: Sequence[pa.ListArray], kinds: list[str], keep: Collection[str]
 ) -> tuple[Any, Any, Any, Any]:
-    """Row, start, end and index of kind of each span, by row and start; what stays is first of a place."""
+    """Row, start, end and index of kind of each span, by row, start and layer; what stays is first of a place."""
     parts = []
-    for lists in (spans, people):
-        if lists is None:
-            continue
+    for number, lists in enumerate(layers):
         values = lists.flatten()
         kind = pa.compute.index_in(values.field("kind"), value_set=pa.array(kinds, pa.string()))
-        if keep and lists is spans:
+        layer = pa.array(np.full(len(values), number, np.int32))
+        if keep and values.type.get_field_index("detector") >= 0:
             stays = pa.compute.is_in(values.field("detector"), value_set=pa.array(list(keep)))
             kind = pa.compute.if_else(stays, pa.scalar(_STAYS, pa.int32()), kind)
+            layer = pa.compute.if_else(stays, pa.scalar(_STAYS, pa.int32()), layer)
         columns = {
             "row": lists.value_parent_indices().cast(pa.int32()),
             "start": values.field("start").cast(pa.int32()),
             "end": values.field("end").cast(pa.int32()),
+            "layer": layer,
             "kind": kind,
         }
         parts.append(pa.table(columns))
-    order = [("row", "ascending"), ("start", "ascending"), ("kind", "ascending")]
+    order = [
+        ("row", "ascending"),
+        ("start", "ascending"),
+        ("layer", "ascending"),
+        ("kind", "ascending"),
+    ]
     table = pa.concat_tables(parts).drop_null().sort_by(order)
     return tuple(table.column(name).to_numpy() for name in ("row", "start", "end", "kind"))
 

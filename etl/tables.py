@@ -39,7 +39,10 @@ SPAN = _struct(kind="string", start="int", end="int", detector="string", score="
 LICENSE_EVIDENCE = _struct(
     path="string", kind="string", expression="string", score="double", blob_id="string"
 )
-_TYPES["spans"] = T.ArrayType(SPAN, containsNull=False)
+LINE = _struct(start="int", end="int", line_hash="long", line_rank="int")
+SPANS = T.ArrayType(SPAN, containsNull=False)
+_TYPES["spans"] = SPANS
+_TYPES["lines"] = T.ArrayType(LINE, containsNull=False)
 _TYPES["license_evidence"] = T.ArrayType(LICENSE_EVIDENCE, containsNull=False)
 
 
@@ -344,6 +347,33 @@ DECISIONS = _table(
     statistics="repo_id",
 )
 
+CONTEXT_LINES = _table(
+    "context_lines",
+    "blob_id string: content of a kept file",
+    "is_prose boolean: it was read as text, not as code, by the extension of its name",
+    "version int: of the search and of the annotator whose finds it passes over",
+    "lines lines: that may hold a name or a credential in words: start and end in UTF-8 bytes, hash, rank",
+    key="blob_id is_prose version",
+    statistics="blob_id",
+)
+
+LINE_SPANS = _table(
+    "line_spans",
+    "line_hash long: 64-bit hash of a line, as in context_lines",
+    "model_id string: of the classifier that was asked, and of how it is understood",
+    "spans spans: what it found, in UTF-8 bytes of the line. Never the value",
+    key="line_hash model_id",
+    is_cache=True,
+)
+
+CONTEXT_SPANS = _table(
+    "context_spans",
+    "blob_id string: content of a kept file in which something was found",
+    "model_id string: as in line_spans",
+    "spans spans: kind, start and end in UTF-8 bytes of content, detector, score. Never the value",
+    key="blob_id",
+)
+
 CORPUS = _table(
     "corpus",
     "repo_id string: repository",
@@ -467,6 +497,9 @@ TABLES: tuple[Table, ...] = (
     UNVERIFIED,
     DUPLICATES,
     DECISIONS,
+    CONTEXT_LINES,
+    LINE_SPANS,
+    CONTEXT_SPANS,
     CORPUS,
     CORPUS_HISTORY,
     SHARDS,

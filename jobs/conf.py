@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from etl.annotate import AnnotateConfig
 from etl.assemble import AssembleConfig
 from etl.config import Config
+from etl.context_pii.config import ContextPiiConfig
 from etl.decide import DecideConfig
 from etl.errors import ConfigError
 from etl.ingest import IngestConfig
@@ -50,6 +51,7 @@ class PipelineConfig(Config):
     near_dedup: NearDedupConfig = NearDedupConfig()
     license_detection: LicenseConfig = LicenseConfig()
     decide: DecideConfig = DecideConfig()
+    context_pii: ContextPiiConfig = ContextPiiConfig()
     assemble: AssembleConfig = AssembleConfig()
     train_tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()

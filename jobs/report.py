@@ -31,7 +31,7 @@ from etl.report import (
     render,
     summary,
 )
-from etl.tables import CORPUS, DECISIONS, DUPLICATES, PII_SPANS, REPOS, SOURCE_ERRORS
+from etl.tables import CONTEXT_SPANS, CORPUS, DECISIONS, DUPLICATES, PII_SPANS, REPOS, SOURCE_ERRORS
 from jobs import conf
 from jobs.runner import (
     Arguments,
@@ -166,7 +166,7 @@ def collect(refresh: Refresh) -> ReportData:
         cluster_sizes=cluster_sizes,
         largest_clusters=_largest(clusters, lake.read(REPOS)),
         **_near(files, lake.read(DUPLICATES), config.decide.rules.near_duplicate.threshold),
-        **_found(files, lake.read(PII_SPANS)),
+        **_found(files, lake.read(PII_SPANS), lake.read(CONTEXT_SPANS)),
         splits=tuple(figures["split"][:5]),
         heaviest_repos=_heaviest(files, 10),
         **_errors(lake.read(SOURCE_ERRORS)),
@@ -320,10 +320,12 @@ def _near(files: DataFrame, duplicates: DataFrame, threshold: float) -> dict[str
     }
 
 
-def _found(files: DataFrame, spans: DataFrame) -> dict[str, Any]:
-    """What patterns found in the contents, by kind and by detector; never a value."""
+def _found(files: DataFrame, spans: DataFrame, context: DataFrame) -> dict[str, Any]:
+    """What patterns found in the contents, and the classifier in kept ones, by kind and by detector;
+    never a value."""
     kept = files.where("blob_id IS NOT NULL").groupBy("blob_id").agg(F.max("kept").alias("kept"))
-    current = spans.where(F.col("version") == annotators.PII_VERSION)
+    current = spans.where(F.col("version") == annotators.PII_VERSION).select("blob_id", "spans")
+    current = current.unionByName(context.select("blob_id", "spans"))
     rows = (
         current.select("blob_id", F.explode("spans").alias("span"))
         .join(kept, on="blob_id", how="inner")

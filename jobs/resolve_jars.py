@@ -1,9 +1,10 @@
-"""Resolve Delta's jars once, by Maven coordinates, into the environment's own folder.
+"""Resolve the jars of Delta and Spark NLP once, by Maven coordinates, into the environment's own folder.
 
     python -m jobs.resolve_jars
 
 Spark's own resolver does it (`spark.jars.packages`), with an Ivy home of the project's own: a
-half-filled local Maven repository would make it fail. Later sessions start with the local jars.
+half-filled local Maven repository would make it fail. Later sessions start with the local jars: Delta's
+always, Spark NLP's (96 jars, 290 MB) where the stage that needs them is to run.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from etl.errors import StackmillError
-from jobs.session import SessionConfig, jars_folder
+from jobs.session import SessionConfig, jars_folder, spark_nlp_folder
 
 logger = logging.getLogger(__name__)
 
@@ -23,18 +24,44 @@ COORDINATES = {  # PySpark's minor version -> what must be on its class path
     "3.5": ("io.delta:delta-spark_2.12:3.3.2",),
     "4.1": ("io.delta:delta-spark_4.1_2.13:4.4.0",),
 }
+# There is no build of Spark NLP for Scala 2.13. Its ONNX models need TensorFlow's Java classes and none of
+# the native libraries that are left out.
+SPARK_NLP = {
+    "3.5": (
+        "com.johnsnowlabs.nlp:spark-nlp_2.12:5.5.3",
+        "org.tensorflow:tensorflow-core-api:0.4.1",
+    )
+}
+EXCLUDED = (
+    "com.johnsnowlabs.nlp:tensorflow-cpu_2.12",
+    "com.johnsnowlabs.nlp:jsl-llamacpp-cpu_2.12",
+    "com.johnsnowlabs.nlp:jsl-openvino-cpu_2.12",
+)
 
 
 def resolve(target: Path) -> list[Path]:
-    """The jars of the installed PySpark's coordinates, in `target`. Nothing is done twice."""
-    import pyspark
-
-    minor = ".".join(pyspark.__version__.split(".")[:2])
+    """Delta's jars for the installed PySpark, in `target`. Nothing is done twice."""
+    minor = _minor_version()
     if minor not in COORDINATES:
         raise StackmillError(
-            f"pyspark {pyspark.__version__}: expected one of {', '.join(COORDINATES)}: install one"
+            f"pyspark {minor}: expected one of {', '.join(COORDINATES)}: install one"
         )
-    coordinates = COORDINATES[minor]
+    return _resolved(COORDINATES[minor], target)
+
+
+def resolve_spark_nlp(target: Path) -> list[Path]:
+    """Spark NLP's jars for the installed PySpark; none where it has none. Nothing is done twice."""
+    coordinates = SPARK_NLP.get(_minor_version())
+    return _resolved(coordinates, target) if coordinates else []
+
+
+def _minor_version() -> str:
+    import pyspark
+
+    return ".".join(pyspark.__version__.split(".")[:2])
+
+
+def _resolved(coordinates: tuple[str, ...], target: Path) -> list[Path]:
     marker = target / "coordinates.txt"
     if marker.exists() and marker.read_text().split() == list(coordinates):
         return sorted(target.glob("*.jar"))
@@ -46,9 +73,9 @@ def resolve(target: Path) -> list[Path]:
             raise StackmillError(
                 f"{', '.join(coordinates)}: no jar was resolved: see the log above"
             )
-        if target.exists():
-            shutil.rmtree(target)
-        target.mkdir(parents=True)
+        target.mkdir(parents=True, exist_ok=True)
+        for old in target.glob("*.jar"):
+            old.unlink()
         for jar in found:
             shutil.copy2(jar, target / jar.name)
     marker.write_text("\n".join(coordinates) + "\n")
@@ -64,6 +91,7 @@ def _start_and_stop(packages: str, ivy: str) -> None:
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.jars.packages", packages)
+        .config("spark.jars.excludes", ",".join(EXCLUDED))
         .config("spark.jars.ivy", ivy)
         .getOrCreate()
     )
@@ -74,6 +102,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     target = jars_folder(SessionConfig())
     jars = resolve(target)
+    logger.info("%d jars in %s", len(jars), target)
+    target = spark_nlp_folder(SessionConfig())
+    jars = resolve_spark_nlp(target)
     logger.info("%d jars in %s", len(jars), target)
 
 

@@ -22,6 +22,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from etl.config import Config
+from etl.context_pii import stage as context_pii
 from etl.errors import StackmillError
 from etl.stage import Counts, Stage
 from etl.tables import RUNS, TABLES
@@ -241,7 +242,9 @@ def tracked_refresh(job: str, args: Arguments) -> Iterator[Refresh]:
 def open_refresh(job: str, args: Arguments) -> Iterator[Refresh]:
     from jobs.lake import DeltaLake
 
-    session = open_session(job, args.config.session)
+    runs_context = job in ("refresh", context_pii.STAGE.name)
+    with_spark_nlp = runs_context and args.config.context_pii.backend in ("auto", "spark-nlp")
+    session = open_session(job, args.config.session, with_spark_nlp)
     lake = DeltaLake(session, args.config.lake, args.sample, args.config.staging)
     yield Refresh(args, lake)
 

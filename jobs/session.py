@@ -121,8 +121,16 @@ def jars_folder(config: SessionConfig) -> Path:
     return Path(named) if named else Path(sys.prefix) / "share" / "stackmill" / "jars"
 
 
-def open_session(name: str, config: SessionConfig) -> SparkSession:
-    """A session with Delta. Raises ConfigError where Delta's jars are nowhere to be found."""
+def spark_nlp_folder(config: SessionConfig) -> Path:
+    """Where Spark NLP's jars lie, if they were resolved."""
+    return jars_folder(config) / "spark-nlp"
+
+
+def open_session(name: str, config: SessionConfig, with_spark_nlp: bool = False) -> SparkSession:
+    """A session with Delta. Raises ConfigError where Delta's jars are nowhere to be found.
+
+    `with_spark_nlp` puts Spark NLP's jars beside them, where this starts the session and they are there.
+    """
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:
@@ -136,7 +144,7 @@ def open_session(name: str, config: SessionConfig) -> SparkSession:
         session = SparkSession.getActiveSession() or SparkSession.builder.getOrCreate()
     else:
         builder = SparkSession.builder.appName(f"stackmill {name}")
-        for key, value in _missing_settings(where, config).items():
+        for key, value in _missing_settings(where, config, with_spark_nlp).items():
             builder = builder.config(key, value)
         session = builder.getOrCreate()
     for key, value in RUNTIME.items():
@@ -163,7 +171,7 @@ def _remember_names(session: SparkSession) -> None:
             place = found
 
 
-def _missing_settings(where: str, config: SessionConfig) -> dict[str, str]:
+def _missing_settings(where: str, config: SessionConfig, with_spark_nlp: bool) -> dict[str, str]:
     """What has to be set before the session starts and is not set by the platform."""
     from pyspark import SparkConf
 
@@ -180,6 +188,9 @@ def _missing_settings(where: str, config: SessionConfig) -> dict[str, str]:
                 f"{jars_folder(config)}: expected Delta's jars, found none: run `make setup`, or "
                 "set session.jars or STACKMILL_JARS to the folder that holds them"
             )
+        if with_spark_nlp:
+            jars += sorted(str(path) for path in spark_nlp_folder(config).glob("*.jar"))
+            settings["spark.jsl.settings.onnx.intraOpNumThreads"] = "1"
         settings["spark.jars"] = ",".join(jars)
     settings.update(config.spark)
     extensions = settings.get("spark.sql.extensions") or (

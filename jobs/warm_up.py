@@ -18,8 +18,10 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 import pyarrow as pa
 
+from etl.context_pii.lines import LINES, candidate_lines, line_texts
 from etl.facts import annotators
 from etl.facts.minhash import POSITIONS
+from etl.facts.pii import SPAN
 from etl.facts.pii_people import find_people
 from etl.near_dedup import greedy, similarity
 from etl.near_dedup.bands import (
@@ -57,7 +59,11 @@ def compile_group(number: int) -> None:
 def compile_assembly() -> None:
     people = find_people(contents(), pa.array([[1]] * len(TEXTS), pa.list_(pa.int64())))
     span = {"kind": "email", "start": 0, "end": 4, "detector": "email", "score": 1.0}
-    redact(contents(), pa.array([[span], []], people.type), people=people)
+    spans = pa.array([[span], []], people.type)
+    redact(contents(), [spans, people])
+    no_spans = pa.array([[], []], pa.list_(SPAN))
+    candidate_lines(contents(), np.array([True, False]), no_spans)
+    line_texts(contents(), pa.array([[], []], LINES))
 
 
 def compile_candidates() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from etl.errors import ConfigError
 from etl.tables import (
+    CONTEXT_SPANS,
     DECISIONS,
     DUPLICATES,
     FACTS,
@@ -74,7 +75,14 @@ def _explain(lake: str, file: Row) -> Row:
         if blob
         else []
     )
-    findings = _newest(rows_of(lake, PII_SPANS, blob_id=blob)) if blob else {}
+    findings = [
+        span
+        for row in (
+            (_newest(rows_of(lake, PII_SPANS, blob_id=blob)) if blob else {}),
+            (_one(rows_of(lake, CONTEXT_SPANS, blob_id=blob)) if blob else {}),
+        )
+        for span in row.get("spans") or []
+    ]
     same_text = rows_of(lake, FILES, text_id=file["text_id"]) if file["text_id"] else []
     others = [
         f"{row['repo_name']} {row['path']}"
@@ -89,7 +97,7 @@ def _explain(lake: str, file: Row) -> Row:
         "decision": decision,
         "license": _one(rows_of(lake, LICENSES, **here)),
         "facts": {**(facts[0] if facts else {}), **(names[0] if names else {})},
-        "findings": findings.get("spans") or [],
+        "findings": findings,
         "duplicate": _one(rows_of(lake, DUPLICATES, blob_id=blob)) if blob else {},
         "kept_repository": _one(rows_of(lake, REPOS, repo_id=kept_repo)) if kept_repo else {},
         "same_text": others,
@@ -192,7 +200,7 @@ def _finding_lines(findings: list[Row]) -> list[str]:
     """Kinds and places, never values; the people of its repository are looked for when it is assembled."""
     if not findings:
         return []
-    lines = [f"  personal data and secrets by pattern: {len(findings)} found"]
+    lines = [f"  personal data and secrets by pattern and in context: {len(findings)} found"]
     for span in findings[:MAX_FINDINGS]:
         place = f"bytes {span['start']} to {span['end']}"
         lines.append(

@@ -60,7 +60,7 @@ def inlined(function: Function) -> Function:
 def _fingerprint() -> str:
     """SHA-256 of the sources of the packages that hold kernels."""
     digest = hashlib.sha256()
-    for package in ("facts", "near_dedup"):
+    for package in ("facts", "near_dedup", "context_pii"):
         folder = importlib.resources.files("etl").joinpath(package)
         for source in sorted(folder.iterdir(), key=lambda source: source.name):
             if source.name.endswith(".py"):

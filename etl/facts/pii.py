@@ -25,7 +25,7 @@ from etl.facts import pii_addresses, pii_names, pii_plausible
 from etl.facts.kernels import Mask, Offsets, kernel, string_views
 from etl.facts.pii_rules import HINTS, RULES, Hint, Match, rule_number
 
-VERSION = 2
+VERSION = 3
 
 SPAN = pa.struct(
     [
@@ -189,6 +189,8 @@ def _confirm(
             done[hint.group] = match.end
             if match.is_declared:
                 names.setdefault(row, set()).add(bytes(view[match.start : match.end]))
+            if match.user:
+                users.setdefault(row, set()).add(match.user)
     for row in names.keys() | users.keys():
         people[row] = pii_names.declared(names.get(row, ()), users.get(row, ()))
     return Spans(

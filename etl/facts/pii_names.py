@@ -48,7 +48,8 @@ NAME = re.compile(
 
 COPYRIGHT_HINT = rb"(?i:copyright|\(c\)|\xc2\xa9)[^\n]{8}"
 AUTHOR_HINT = (
-    rb"(?i:\bauthors?|__author__|maintainers?|(?:written|contributed|created|developed|coded|implemented) by"
+    rb"(?i:\b(?:code|module|section)?authors?(?:\(s\))?|__author__|maintainers?"
+    rb"|(?:written|contributed|created|developed|coded|implemented) by"
     rb"|(?:signed-off|co-authored|reported|reviewed|acked|tested|suggested|co-developed)-by|original author)"
     rb"[ \t\"'=:\[({\\>-]{1,8}[A-Z\xc3-\xf4]"
 )
@@ -64,6 +65,7 @@ _STOP = re.compile(
     rb"(?i)all rights|licen[sc]ed|\.\s|<|\(|\[|https?:|\bunder\b|\bfor\b|\bsee\b|\bthe\b|\*/|-->|\"|'''"
 )
 _BEFORE_ADDRESS = re.compile(rb"(?P<name>%s)[\"']?,?[ ]{1,3}[<(]\Z" % NAME.pattern)
+_LOGIN = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_-]+")
 _OWNERS = re.compile(rb"[ \t]@([A-Za-z0-9][A-Za-z0-9-]{1,38})(?![\w/.])")
 _ORGANISATION = frozenset(
     b"stichting centrum inc incorporated ltd limited llc llp gmbh corp corporation co company foundation "
@@ -110,7 +112,7 @@ def _people(line: bytes, offset: int, rule: str) -> Iterator[Name]:
         at = line.index(part, position)
         position = at + len(part)
         match = NAME.match(part)
-        if match is None or not _is_person(match[0]):
+        if match is None or not is_person(match[0]):
             break
         rest = part[match.end() :].strip(b" \t\r*.#;-\\/'\"")
         if rest and (rest[:1].isalpha() or rest[0] >= 0x80):
@@ -124,9 +126,16 @@ def check_before_address(view: memoryview, low: int, high: int, hit: int) -> lis
     before = bytes(view[begin:hit])
     bracket = max(before.rfind(b"<"), before.rfind(b"("))
     match = _BEFORE_ADDRESS.search(before[: bracket + 1])
-    if match is None or not _is_person(match["name"]):
+    if match is None or not is_person(match["name"]):
         return []
     return [Name(begin + match.start("name"), begin + match.end("name"), NAME_BEFORE_ADDRESS)]
+
+
+def local_part(view: memoryview, low: int, hit: int) -> bytes:
+    """Of the address whose `@` ends at `hit`, where it can be a login; else empty."""
+    before = bytes(view[max(low, hit - 66) : hit - 1])
+    local = re.split(rb"[<(]", before)[-1]
+    return local if _LOGIN.fullmatch(local) and is_username(local) else b""
 
 
 def owners(view: memoryview, high: int, hit: int) -> list[bytes]:
@@ -135,7 +144,8 @@ def owners(view: memoryview, high: int, hit: int) -> list[bytes]:
     return [name for name in _OWNERS.findall(line) if is_username(name)]
 
 
-def _is_person(name: bytes) -> bool:
+def is_person(name: bytes) -> bool:
+    """Of two words or more, none of an organisation, not all common."""
     parts = [part.strip(b".,'").lower() for part in name.split()]
     if any(part in _ORGANISATION for part in parts) or is_placeholder(name):
         return False
@@ -168,15 +178,15 @@ def person_hashes(name: str, address: str) -> list[int]:
     """What to look for of a person that git, a manifest or a file names."""
     hashes: list[int] = []
     raw = name.strip().encode("utf-8", "replace")
-    if b" " in raw and NAME.fullmatch(raw) and _is_person(raw):
+    if b" " in raw and NAME.fullmatch(raw) and is_person(raw):
         hashes += name_hashes(raw)
-    elif re.fullmatch(rb"[A-Za-z0-9][A-Za-z0-9_-]+", raw) and is_username(raw):
+    elif _LOGIN.fullmatch(raw) and is_username(raw):
         hashes.append(hash_of(USERNAME, raw))
     local, at, domain = address.strip().encode("utf-8", "replace").partition(b"@")
     if at and local and domain:
         hashes.append(hash_of(ADDRESS, local + b"@" + domain))
         user = local.rpartition(b"+")[2] if domain.endswith(b"users.noreply.github.com") else local
-        if re.fullmatch(rb"[A-Za-z0-9][A-Za-z0-9_-]+", user) and is_username(user):
+        if _LOGIN.fullmatch(user) and is_username(user):
             hashes.append(hash_of(USERNAME, user))
     return hashes
 

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
-from etl.facts import pii_keys, pii_names, pii_secrets
+from etl.facts import pii_credits, pii_keys, pii_names, pii_secrets, pii_users
 
 EMAIL = "email"
 IP_ADDRESS = "ip_address"
@@ -36,6 +36,7 @@ class Match(NamedTuple):
     rule: str
     score: float
     is_declared: bool = False  # a person of the repository's: to be looked for in its other files
+    user: bytes = b""  # a login of the repository's, likewise
 
 
 Check = Callable[[memoryview, int, int, int], list[Match]]
@@ -108,6 +109,30 @@ def _names(
     return Hint(name, expression, check)
 
 
+def _before_address(view: memoryview, low: int, high: int, hit: int) -> list[Match]:
+    """A name and, as a login, the part of its address before the `@`."""
+    login = pii_names.local_part(view, low, hit)
+    return [
+        Match(each.start, each.end, each.rule, 0.8, is_declared=True, user=login)
+        for each in pii_names.check_before_address(view, low, high, hit)
+    ]
+
+
+def _users(
+    name: str,
+    expression: bytes,
+    function: Callable[[memoryview, int, int, int], list[pii_users.User]],
+) -> Hint:
+    def check(view: memoryview, low: int, high: int, hit: int) -> list[Match]:
+        found = function(view, low, high, hit)
+        return [
+            Match(each.start, each.end, each.rule, 0.7, user=bytes(view[each.start : each.end]))
+            for each in found
+        ]
+
+    return Hint(name, expression, check)
+
+
 HINTS: tuple[Hint, ...] = (
     Hint(EMAIL, rb"[a-z0-9_%+-]@[a-z0-9-]{1,63}\.[a-z]", _unused, is_caseless=True, score=0.9),
     Hint("ipv4", rb"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]", _unused, score=0.8),
@@ -130,7 +155,17 @@ HINTS: tuple[Hint, ...] = (
     _secret("shell_user", pii_secrets.SHELL_USER, pii_secrets.check_shell_user),
     _names("copyright", pii_names.COPYRIGHT_HINT, pii_names.check_copyright),
     _names("author", pii_names.AUTHOR_HINT, pii_names.check_author),
-    _names("name_before_address", pii_names.ADDRESS_HINT, pii_names.check_before_address),
+    Hint("name_before_address", pii_names.ADDRESS_HINT, _before_address),
+    _names("credit", pii_credits.CREDIT_HINT, pii_credits.check_credit),
+    _names("list", pii_credits.LIST_HINT, pii_credits.check_list),
+    _names("manifest", pii_credits.MANIFEST_HINT, pii_credits.check_manifest),
+    _names("entry", pii_credits.ENTRY_HINT, pii_credits.check_entry),
+    _users("mention", pii_users.MENTION_HINT, pii_users.check_mention),
+    _users("todo", pii_users.TODO_HINT, pii_users.check_todo),
+    _users("home", pii_users.HOME_HINT, pii_users.check_home),
+    _users("profile", pii_users.PROFILE_HINT, pii_users.check_profile),
+    _users("ssh", pii_users.SSH_HINT, pii_users.check_ssh),
+    _users("author_login", pii_users.AUTHOR_LOGIN_HINT, pii_users.check_author_login),
     Hint("code_owner", pii_names.OWNER_HINT, _unused, is_owner=True),
 )
 
@@ -145,6 +180,7 @@ RULES: tuple[Rule, ...] = (  # by precedence: what is surest of what it is stand
     *(Rule(f"{rule}_key", KEY) for rule in pii_secrets.context_rules()),
     Rule("password", PASSWORD),
     Rule("secret", KEY),
+    Rule(pii_users.SSH, USERNAME),  # before the host of ssh stands no address
     Rule(EMAIL, EMAIL),
     Rule("ipv4", IP_ADDRESS),
     Rule("ipv6", IP_ADDRESS),
@@ -152,6 +188,8 @@ RULES: tuple[Rule, ...] = (  # by precedence: what is surest of what it is stand
     Rule(pii_names.COPYRIGHT_HOLDER, NAME),
     Rule(pii_names.AUTHOR, NAME),
     Rule(pii_names.NAME_BEFORE_ADDRESS, NAME),
+    *(Rule(rule, NAME) for rule in pii_credits.RULES),
+    *(Rule(rule, USERNAME) for rule in pii_users.RULES if rule != pii_users.SSH),
 )
 
 

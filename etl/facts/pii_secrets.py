@@ -96,7 +96,7 @@ _NOT_SECRET = re.compile(  # what the last words of a name make of it
     rb"(?i)(?:field|name|label|text|placeholder|hint|url|uri|urls|endpoint|path|file|filename|dir|folder|type|types"
     rb"|length|len|size|min|max|regex|regexp|pattern|prefix|suffix|column|header|headers|param|params|parameter|prompt"
     rb"|title|message|msg|error|errors|help|desc|description|reset|policy|expir(?:y|es|ation|ed)|ttl|timeout|encoding"
-    rb"|format|class|ids?|attr|attribute|selector|input|html|icon|link|page|view|route|list|count|index|provider"
+    rb"|format|class|ids?|attr|attribute|selector|input|html|icon|link|page|view|route|list|count|index|provider|mgr"
     rb"|service|manager|method|scopes?|strategy|rule|mode|enabled|required|strength|env|var|variable|algorithm|alg|hash"
     rb"|hashed|digest|checksum|version|status|state|template|callback|action|event|button|form|option|store|backend"
     rb"|handler|arn|location|issuer|audience|kind|position|info|data|table|usage|role|group|request|response|test|code"
@@ -128,6 +128,13 @@ _CODE = re.compile(
 )
 _IDENTIFIER = re.compile(rb"[A-Za-z_]+\Z")
 _WEAK_PASSWORD = re.compile(rb"(?i)[a-z]*\Z")
+_NOT_PASSWORD = re.compile(  # a version, an option, an encoding, an algorithm, a protocol, escapes alone
+    rb"(?i)[~^<>=v]{0,2}\d+(?:\.(?:\d+|x|\*)){1,3}(?:[-.]?(?:rc|alpha|beta|dev|post|b)\.?\d*)?|--?[a-z][a-z-]*=?"
+    rb"|(?:non-|not-|bad-)?(?:utf|ucs)[-_]?\d+(?:[-_]?[lb]e)?|latin[-_]?\d|iso-?8859-\d+|cp\d{3,4}|base(?:16|32|58|64)\w{0,4}"
+    rb"|(?:hmac-?)?sha-?[0-9]{1,3}(?:[-_]\w+)?|md[45]|[re]s(?:256|384|512)|hs(?:256|384|512)|aes-?\d+(?:-\w+)?|pbkdf2\w*"
+    rb"|argon2\w*|bcrypt\d?|scrypt\d?|x509|pkcs\W?\d+|oauth[12]?|http[s23]?|urllib[0-9]|ipv[46]|(?:\\x[0-9a-f]{2}|\\u[0-9a-f]{4}"
+    rb"|\\[0rnt])+"
+)
 _NUMBER = re.compile(rb"[0-9]+(?:\.[0-9]+)?\Z")
 _RANGE = re.compile(rb"[0-9.]+-[0-9.]+|0[xX][0-9A-Fa-f]{1,16}[uUlL]*")
 _PART = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^A-Za-z0-9_.\- ]")
@@ -231,7 +238,8 @@ def _is_assignment(left: Left, behind: bytes) -> bool:
     ):  # f("password", "value"): the first argument, and none but a default behind
         head = left.head.rstrip(b"\"'\\").rstrip()
         is_first = left.close[-1:] in (b'"', b"'") and head.endswith(b"(")
-        return is_first and behind.lstrip()[:1] in (b")", b",")
+        is_call = re.search(rb"[A-Za-z0-9_][ \t]*\(\Z", head) is not None  # else a row of a table
+        return is_first and behind.lstrip()[:1] in ((b")", b",") if is_call else (b")",))
     if b"(" in left.sep:  # setPassword("value"), password("value"); not password.encode("utf-8")
         return _is_telling(left.name.rpartition(b".")[2])
     return True
@@ -510,6 +518,8 @@ def _judge_password(value: bytes, is_bare: bool) -> tuple[str, str, float] | Non
         or _MAIL.match(value)
         or value.startswith((b"$2", b"$1$", b"$5$", b"$6$", b"{"))
     ):
+        return None
+    if _NOT_PASSWORD.fullmatch(value):
         return None
     plain = _FOREIGN.sub(b"", value)
     if plain != value and not re.search(rb"[0-9]", plain):

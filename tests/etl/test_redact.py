@@ -24,7 +24,7 @@ def run(texts: list[str], spans: list[list[tuple[str, int, int]]]) -> tuple[list
     rows = [
         [{"kind": kind, "start": start, "end": end} for kind, start, end in row] for row in spans
     ]
-    content, counts = redact(pa.array(texts, pa.string()), pa.array(rows, SPANS))
+    content, counts = redact(pa.array(texts, pa.string()), [pa.array(rows, SPANS)])
     content.validate(full=True)
     return content.to_pylist(), counts.to_pylist()
 
@@ -62,7 +62,7 @@ def test_a_span_beyond_the_text_is_cut_to_it() -> None:
 def test_a_sliced_array_is_read_at_its_offset() -> None:
     content = pa.array(["xx", "a@b", "cc"], pa.string()).slice(1)
     spans = pa.array([[], [{"kind": "email", "start": 0, "end": 3}], []], SPANS).slice(1)
-    assert redact(content, spans)[0].to_pylist() == ["<EMAIL>", "cc"]
+    assert redact(content, [spans])[0].to_pylist() == ["<EMAIL>", "cc"]
 
 
 @settings(deadline=None)  # kernels are compiled at the first call
@@ -112,8 +112,7 @@ def test_what_stays_keeps_what_lies_in_it_and_the_rest_is_replaced() -> None:
     )
     content, counts = redact(
         pa.array(["(c) Jane Doe <a@b.cc> Jane Doe"]),
-        pa.array([[mail, holder]], kinds),
-        people=found,
+        [pa.array([[mail, holder]], kinds), found],
         keep=("copyright_holder",),
     )
     assert content.to_pylist() == ["(c) Jane Doe <<EMAIL>> <NAME>"]
@@ -158,8 +157,8 @@ def test_redacted_code_still_parses() -> None:
     spans = facts.field("spans")
     fakes = Fakes(b"a key of these tests")
     forms = [
-        redact(content, spans, people=people)[0].to_pylist(),
-        redact(content, spans, people=people, fakes=fakes, repo_ids=pa.array(["r"] * len(texts)))[
+        redact(content, [spans, people])[0].to_pylist(),
+        redact(content, [spans, people], fakes=fakes, repo_ids=pa.array(["r"] * len(texts)))[
             0
         ].to_pylist(),
     ]

@@ -69,7 +69,13 @@ def test_finds_are_counted_once_a_content_and_kept_ones_apart(spark: Any) -> Non
         [("a", now, [key, mail]), ("b", now, [mail, mail, token]), ("c", now - 1, [key])],
         "blob_id string, version int, spans array<struct<kind: string, detector: string>>",
     )
-    assert _found(files, spans) == {
-        "found_kinds": (Found("email", 3, 1), Found("key", 2, 1)),
-        "detectors": (Found("email", 3, 1), Found("aws", 1, 1), Found("npm", 1, 0)),
-    }
+    context = spark.createDataFrame(
+        [("a", [("name", "context")])],
+        "blob_id string, spans array<struct<kind: string, detector: string>>",
+    )
+    assert _found(files, spans, context) == {
+        "found_kinds": (Found("email", 3, 1), Found("key", 2, 1), Found("name", 1, 1)),
+        "detectors": (
+            Found("email", 3, 1), Found("aws", 1, 1), Found("context", 1, 1), Found("npm", 1, 0),
+        ),
+    }  # fmt: skip

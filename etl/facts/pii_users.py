@@ -1,0 +1,168 @@
+"""Which words are somebody's login?    a hit in a row -> user names
+
+Taken where only a person's handle stands: behind the `@` of a credit, in `TODO(...)`, in the path of a home
+directory, as the last part of a profile's address, before the host of ssh, in an author's tag. Roles
+(`root`, `ubuntu`), common words and placeholders are nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from etl.facts.pii_names import is_username
+from etl.facts.pii_text import is_placeholder, is_template
+
+MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN = (
+    "mention", "todo_owner", "home_directory", "profile", "ssh_login", "author_login",
+)  # fmt: skip
+RULES = (MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN)
+
+
+class User(NamedTuple):
+    """Bytes [start, end) of the buffer, stated in this way."""
+
+    start: int
+    end: int
+    rule: str
+
+
+MENTION_HINT = rb"(?:[(\[,]|[\w,.)\]:&+][ \t])@[A-Za-z0-9][A-Za-z0-9_-]"
+TODO_HINT = rb"(?:TODO|FIXME|XXX|HACK|BUG|NOTE|todo|fixme)\([A-Za-z@]"
+HOME_HINT = rb"(?:/home/|/Users/|:\\{1,2}(?:Users|users|Documents and Settings)\\{1,2})[A-Za-z_]"
+PROFILE_HINT = (
+    rb"(?:[/.](?:(?:github|gitlab|twitter|instagram)\.com|bitbucket\.org|keybase\.io|mastodon\.social)/"
+    rb"|linkedin\.com/in/|pypi\.org/user/|medium\.com/@|dev\.to/|launchpad\.net/~|npmjs\.com/~|sr\.ht/~"
+    rb"|people\.[a-z]{2,20}\.(?:org|com|net)/~)[A-Za-z0-9@~]"
+)
+SSH_HINT = rb"\b(?:ssh|scp|sftp|rsync|mosh) [^\n@]{0,60}[A-Za-z0-9_]@[A-Za-z0-9]"
+AUTHOR_LOGIN_HINT = rb"(?:@author|__author__|\b[Aa]uthor:)[ \t\"'=]{1,6}[a-z]"
+
+_HANDLE = re.compile(rb"[A-Za-z0-9](?:[A-Za-z0-9]|[-_](?=[A-Za-z0-9])){1,38}")
+_LOGIN = re.compile(rb"[A-Za-z_][A-Za-z0-9_.-]{1,31}")
+_CREDIT = re.compile(
+    rb"(?i)(?:thanks?|thx|thank you|kudos|props|credits?|by|cc|via|from|to|and|patch|fix(?:ed)?|reported|suggested"
+    rb"|merged|authors?|owners?|maintain\w*|contribut\w*|with|h/t|ping|hi|hey|hello|ask|see|review\w*|team|@[\w-]+,?|&|\+)"
+    rb"[ \t:*_(\[]*\Z"
+)
+_NUMBERED = re.compile(rb"(?:#\d+|\d\]|\d\)|[a-z]\))[ \t,:]*[(\[]?\Z")
+_BEHIND_MENTION = re.compile(rb"[/=({<]|\.[A-Za-z0-9]|@|:[A-Za-z/]")
+_BEHIND_PROFILE = re.compile(rb"/?(?:[\s\"'`)>\]},;|*]|\.(?:\s|\Z)|:\s|\\n|&gt;|</|\Z)")
+_TICKET = re.compile(rb"(?i)(?:gh|bug|issue|b|pr|bpo|ticket|jira|v|py|rfc|pep)[-_#]?\d+|\d+")
+_OWN = re.compile(rb"(?i)(?:my|your|some|the)[-_]|mylogin|myname")
+_ROLES = frozenset(
+    b"octocat user username users root admin ubuntu debian vagrant travis runner runneradmin circleci jovyan me you"
+    b" foo bar docker app public shared default ec2-user centos git www www-data jenkins build linuxbrew test"
+    b" tester guest"
+    b" name yourname your_name youruser myuser my_user someone somebody anonymous nobody user1 user2 alice bob"
+    b" administrator all node coder vscode codespace dev developer ci conda anaconda spark hadoop pi gitpod"
+    b" appveyor builder worker postgres mysql sponsors orgs topics features about settings login join search share"
+    b" intent hashtag explore apps marketplace pulls issues notifications site security enterprise pricing home"
+    b" param return returns throws type see since version deprecated override author example link code media"
+    b" import charset keyframes font-face property staticmethod classmethod here everyone channel latest next types"
+    b" babel angular vue react rollup testing-library typescript-eslint eslint jest emotion mui storybook".split()
+)
+
+
+def check_mention(view: memoryview, low: int, high: int, hit: int) -> list[User]:
+    """`thanks @jane7`, `(#12, @jane7)`, `[@jane7](...)`; no decorator, doc tag, package scope or CSS rule."""
+    start = hit - 2
+    found = _handle(view, high, start)
+    if found is None:
+        return []
+    before = bytes(view[max(low, start - 81) : start - 1]).rpartition(b"\n")[2]
+    after = bytes(view[found[1] : min(high, found[1] + 3)])
+    if before.count(b"`") % 2 or before.count(b'"') % 2 or _BEHIND_MENTION.match(after):
+        return []
+    is_linked = before.endswith((b"[", b"(")) and after[:1] in (b"]", b")")
+    is_credited = _CREDIT.search(before) or _NUMBERED.search(before)
+    return [User(*found, MENTION)] if is_linked or is_credited else []
+
+
+def check_todo(view: memoryview, low: int, high: int, hit: int) -> list[User]:
+    """`TODO(jane7)`, and each of `TODO(jane7, @joe9)`."""
+    start = hit - 1
+    inside = bytes(view[start : min(high, start + 80)])
+    end = inside.find(b")")
+    found: list[User] = []
+    position = 0
+    for part in inside[: max(end, 0)].split(b","):
+        name = part.strip(b" @")
+        place = start + inside.index(part, position) + (part.index(name) if name else 0)
+        position += len(part) + 1
+        is_login = _LOGIN.fullmatch(name) and b"." not in name and not _TICKET.fullmatch(name)
+        if not is_login or not _is_somebody(name):
+            break
+        found.append(User(place, place + len(name), TODO))
+    return found
+
+
+def check_home(view: memoryview, low: int, high: int, hit: int) -> list[User]:
+    """`/home/jane7/...`, `C:\\Users\\jane7\\...`; no part of a URL."""
+    start = hit - 1
+    match = _LOGIN.match(bytes(view[start : min(high, start + 40)]))
+    if match is None:
+        return []
+    name = match[0].rstrip(b".-")
+    before = bytes(view[max(low, start - 40) : start])
+    path = max(before.rfind(b"/home/"), before.rfind(b"/Users/"))
+    is_url = path > 0 and re.search(rb"[A-Za-z0-9_}\])>~$%.]\Z", before[:path]) is not None
+    after = bytes(view[start + len(match[0]) : min(high, start + len(match[0]) + 1)])
+    is_call = after in (b"(", b"{", b"=", b"<", b"$", b"%", b"*", b"@") or after >= b"\x80"
+    return (
+        []
+        if is_url or is_call or not _is_somebody(name)
+        else [User(start, start + len(name), HOME)]
+    )
+
+
+def check_profile(view: memoryview, low: int, high: int, hit: int) -> list[User]:
+    """`https://github.com/jane7` with nothing behind it: no repository."""
+    start = hit - 1
+    while start < high and view[start] in b"@~":
+        start += 1
+    found = _handle(view, high, start)
+    if bytes(view[max(low, start - 15) : start]).lower().endswith(b"api.github.com/"):
+        return []
+    if found is None or not _BEHIND_PROFILE.match(bytes(view[found[1] : min(high, found[1] + 6)])):
+        return []
+    return [User(*found, PROFILE)]
+
+
+def check_ssh(view: memoryview, low: int, high: int, hit: int) -> list[User]:
+    """`ssh jane7@host`."""
+    at = hit - 2
+    start = at
+    while start > low and at - start < 34 and re.match(rb"[\w.-]", bytes(view[start - 1 : start])):
+        start -= 1
+    name = bytes(view[start:at])
+    is_login = _LOGIN.fullmatch(name) and _is_somebody(name) and name != b"git"
+    return [User(start, at, SSH)] if is_login else []
+
+
+def check_author_login(view: memoryview, low: int, high: int, hit: int) -> list[User]:
+    """`@author jane7`, alone on the rest of the line."""
+    start = hit - 1
+    match = _LOGIN.match(bytes(view[start : min(high, start + 40)]))
+    if match is None:
+        return []
+    after = bytes(view[start + len(match[0]) : min(high, start + len(match[0]) + 40)])
+    rest = after.split(b"\n", 1)[0].strip(b" \t\r\"';,")
+    is_alone = not rest or rest.startswith((b"<", b"(", b"*/", b"-->"))
+    has_mark = re.search(rb"[0-9_]", match[0]) is not None or len(match[0]) >= 5
+    is_one = is_alone and has_mark and _is_somebody(match[0]) and b"." not in match[0]
+    return [User(start, start + len(match[0]), AUTHOR_LOGIN)] if is_one else []
+
+
+def _handle(view: memoryview, high: int, start: int) -> tuple[int, int] | None:
+    match = _HANDLE.match(bytes(view[start : min(high, start + 41)]))
+    if match is None or not _is_somebody(match[0]):
+        return None
+    after = bytes(view[start + len(match[0]) : min(high, start + len(match[0]) + 1)])
+    return None if after in (b"_", b"$") else (start, start + len(match[0]))
+
+
+def _is_somebody(name: bytes) -> bool:
+    is_nobody = name.lower() in _ROLES or _OWN.match(name) is not None
+    is_nobody = is_nobody or is_placeholder(name) or is_template(name)
+    return not is_nobody and is_username(name)

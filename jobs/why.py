@@ -75,11 +75,12 @@ def _explain(lake: str, file: Row) -> Row:
         if blob
         else []
     )
+    held = [blob] if blob else []
     findings = [
         span
         for row in (
-            (_newest(rows_of(lake, PII_SPANS, blob_id=blob)) if blob else {}),
-            (_one(rows_of(lake, CONTEXT_SPANS, blob_id=blob)) if blob else {}),
+            _newest(rows_of(lake, PII_SPANS, blob_id=held)),
+            _one(rows_of(lake, CONTEXT_SPANS, blob_id=held)),
         )
         for span in row.get("spans") or []
     ]

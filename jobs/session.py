@@ -188,8 +188,9 @@ def _missing_settings(where: str, config: SessionConfig, with_spark_nlp: bool) -
                 f"{jars_folder(config)}: expected Delta's jars, found none: run `make setup`, or "
                 "set session.jars or STACKMILL_JARS to the folder that holds them"
             )
-        if with_spark_nlp:
-            jars += sorted(str(path) for path in spark_nlp_folder(config).glob("*.jar"))
+        if with_spark_nlp and spark_nlp_folder(config).is_dir():
+            # Last on the JVM's class path: Spark's own classes win, and nothing is copied (290 MB).
+            os.environ["SPARK_DIST_CLASSPATH"] = f"{spark_nlp_folder(config)}/*"
             settings["spark.jsl.settings.onnx.intraOpNumThreads"] = "1"
         settings["spark.jars"] = ",".join(jars)
     settings.update(config.spark)

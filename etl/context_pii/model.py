@@ -11,7 +11,6 @@ The form is that of Spark NLP's `loadSavedModel`.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib.resources
 import json
@@ -186,24 +185,11 @@ def _words(
         for character in range(start, end):
             piece_at.setdefault(character, number)
     found = []
-    for start, end in word_bounds(line):
+    for start, end in words.word_bounds(line):
         piece = piece_at.get(start)
         if piece is not None:
             found.append(words.Word(start, end, names[labels[piece]], float(scores[piece])))
     return found
-
-
-def word_bounds(line: str) -> list[tuple[int, int]]:
-    """Where the words of a line (`words.WORD`) begin and end."""
-    return [bounds for _, bounds in splitter().pre_tokenize_str(line)]
-
-
-@functools.cache
-def splitter() -> Any:
-    from tokenizers import Regex
-    from tokenizers.pre_tokenizers import Split
-
-    return Split(Regex(words.WORD), behavior="removed", invert=True)
 
 
 def wordpiece(vocab: Path, is_case_sensitive: bool) -> Any:
@@ -224,7 +210,7 @@ def wordpiece(vocab: Path, is_case_sensitive: bool) -> Any:
         tokenizer.normalizer = BertNormalizer(
             clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=True
         )
-    tokenizer.pre_tokenizer = splitter()
+    tokenizer.pre_tokenizer = words.splitter()
     tokenizer.post_processor = TemplateProcessing(
         single=f"{START} $A {END}", special_tokens=[(START, pieces[START]), (END, pieces[END])]
     )

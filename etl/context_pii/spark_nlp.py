@@ -1,8 +1,8 @@
 """Does Spark NLP run the classifier here, and what does it say?    lines -> lines with tagged words
 
 The one module that imports Spark NLP, which reaches into the JVM of a classic session. A row is a line
-and a line is a sentence; words are cut as for every backend. Offsets are UTF-16's, which `words.shown`
-makes the same as Python's.
+and a line is a sentence; its words come with a blank between them, so that they are the same for every
+backend. Offsets are UTF-16's, which `words.shown` makes the same as Python's.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from etl.context_pii.model import BATCH_LINES, Model
-from etl.context_pii.words import WORD
 
 JAR_CLASS = "com.johnsnowlabs.nlp.DocumentAssembler"
-WORDS = "array<struct<start:int,end:int,label:string,score:float>>"
+WORDS = "array<struct<start:int,label:string,score:float>>"
 
 
 def why_not(spark: SparkSession, model: Model) -> str | None:
@@ -40,17 +39,17 @@ def why_not(spark: SparkSession, model: Model) -> str | None:
 
 
 def tagged(spark: SparkSession, lines: DataFrame, model: Model) -> DataFrame:
-    """`lines` (with `shown`) and `words`, a struct a word: start, end, label, score."""
+    """`lines` (with `spaced`, words with a blank between them) and `words`: where each begins in it, its
+    label and score; those that the classifier has no place for are left out."""
     from pyspark.ml import Pipeline
     from sparknlp.annotator import BertForTokenClassification, Tokenizer
     from sparknlp.base import DocumentAssembler
 
-    document = DocumentAssembler().setInputCol("shown").setOutputCol("document")
+    document = DocumentAssembler().setInputCol("spaced").setOutputCol("document")
     tokens = (
         Tokenizer()
         .setInputCols(["document"])
         .setOutputCol("token")
-        .setTargetPattern(WORD)
         .setPrefixPattern(r"\A()")
         .setSuffixPattern(r"()\z")
         .setInfixPatterns([r"(.+)"])
@@ -66,9 +65,8 @@ def tagged(spark: SparkSession, lines: DataFrame, model: Model) -> DataFrame:
     )
     pipeline = Pipeline(stages=[document, tokens, classifier])
     found = pipeline.fit(lines.limit(0)).transform(lines)
-    score = "cast(word.metadata[concat('Some(', word.result, ')')] as float)"
     words = F.expr(
-        "transform(ner, word -> struct(word.begin AS start, word.end + 1 AS end, "
-        f"word.result AS label, {score} AS score))"
+        "transform(ner, word -> struct(word.begin AS start, word.result AS label, "
+        "cast(word.metadata[word.result] as float) AS score))"
     )
     return found.select(*lines.columns, words.cast(WORDS).alias("words"))

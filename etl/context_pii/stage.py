@@ -250,32 +250,40 @@ def backend(lake: Lake, config: ContextPiiConfig, model: Model) -> Tag:
     lake.progress("context_pii: Spark NLP")
 
     def tag(texts: DataFrame) -> DataFrame:
-        shown = texts.mapInArrow(show_lines, "line_hash long, text string, shown string")
-        return spark_nlp.tagged(session, shown, model).mapInArrow(decide_lines, TAGGED)
+        spaced = texts.mapInArrow(space_lines, "line_hash long, text string, spaced string")
+        return spark_nlp.tagged(session, spaced, model).mapInArrow(decide_lines, TAGGED)
 
     return tag
 
 
-def show_lines(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """What a worker does: TEXTS, and each line as a classifier sees it."""
-    from etl.context_pii.words import shown
+def space_lines(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """What a worker does: TEXTS, and each line's words as a classifier sees them, blanks between them."""
+    from etl.context_pii.words import shown, word_bounds
 
     for batch in batches:
         texts = [shown(text) for text in batch.column("text").to_pylist()]
-        columns = [batch.column("line_hash"), batch.column("text"), pa.array(texts, pa.string())]
-        yield pa.RecordBatch.from_arrays(columns, names=["line_hash", "text", "shown"])
+        spaced = [" ".join(text[start:end] for start, end in word_bounds(text)) for text in texts]
+        columns = [batch.column("line_hash"), batch.column("text"), pa.array(spaced, pa.string())]
+        yield pa.RecordBatch.from_arrays(columns, names=["line_hash", "text", "spaced"])
 
 
 def decide_lines(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """What a worker does: line_hash, text, words -> TAGGED."""
-    from etl.context_pii.words import Word, spans_of
+    from etl.context_pii.words import Word, shown, spans_of, word_bounds
 
     for batch in batches:
         found = []
         for text, tagged in zip(
             batch.column("text").to_pylist(), batch.column("words").to_pylist(), strict=True
         ):
-            found.append(spans_of(text, [Word(**word) for word in tagged]))
+            bounds_at, place = {}, 0
+            for start, end in word_bounds(shown(text)):
+                bounds_at[place] = start, end
+                place += end - start + 1
+            words = [
+                Word(*bounds_at[word["start"]], word["label"], word["score"]) for word in tagged
+            ]
+            found.append(spans_of(text, words))
         yield _tagged_batch(batch.column("line_hash"), found)
 
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from etl.facts.pii_names import COPYRIGHT_HOLDER, NAME, is_person, is_username
 from etl.facts.pii_text import is_placeholder, is_random, is_template, is_worded, words
 
 VERSION = 1
 DETECTOR = "context"
-# Java's and Oniguruma's dialect: both backends read it
 WORD = (
     r"[\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{F900}-\x{FAFF}]|[\p{L}\p{M}\p{N}]+|[^\s\p{L}\p{M}\p{N}]"
 )
@@ -31,12 +31,12 @@ KINDS = {  # entity of a label -> kind of a span; any other entity is passed ove
     "KEY": "key",
 }
 
-_KNOWN = (  # what a classifier gets to see: Latin, Greek, Cyrillic, punctuation, Chinese, Japanese, Korean
+_KNOWN = (  # what a classifier gets to see: Latin, Greek, Cyrillic, punctuation, Chinese, Japanese
     (0x21, 0x7E), (0xA1, 0x52F), (0x1E00, 0x1EFF), (0x2010, 0x2027), (0x3001, 0x3002), (0x3041, 0x30FF),
-    (0x4E00, 0x9FFF), (0xAC00, 0xD7A3),
+    (0x4E00, 0x9FFF),
 )  # fmt: skip
 _STAND_IN = "\xa4"
-_CJK_NAME = re.compile("[\u3040-\u30ff\u4e00-\u9fff]{2,8}|[\uac00-\ud7a3]{2,4}")
+_CJK_NAME = re.compile("[\u3040-\u30ff\u4e00-\u9fff]{2,8}")
 _NAME_ENDS = " \t.,;:'\"`-_*()[]{}<>/&|#~!?=+"
 _LOGIN = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,37}[A-Za-z0-9])?")
 _LOGIN_PART = re.compile(r"[\w.-]")
@@ -67,17 +67,34 @@ class LineSpan(NamedTuple):
 
 
 def shown(line: str) -> str:
-    """The line as a classifier sees it: character by character, what is of another script as one sign.
+    """The line as a classifier sees it: character by character, letters without their accents (Spark NLP
+    takes them away), what is of another script as one sign.
 
     All in the basic plane, so that UTF-16 counts as Python does.
     """
     return line.translate(_table())
 
 
+def word_bounds(line: str) -> list[tuple[int, int]]:
+    """Where the words of a line (WORD) begin and end."""
+    return [bounds for _, bounds in splitter().pre_tokenize_str(line)]
+
+
+@functools.cache
+def splitter() -> Any:
+    from tokenizers import Regex
+    from tokenizers.pre_tokenizers import Split
+
+    return Split(Regex(WORD), behavior="removed", invert=True)
+
+
 class _Table(dict[int, str]):
     def __missing__(self, point: int) -> str:
         is_known = any(low <= point <= high for low, high in _KNOWN)
         value = chr(point) if is_known else " " if chr(point).isspace() else _STAND_IN
+        apart = unicodedata.normalize("NFD", value)
+        if len(apart) > 1 and all(unicodedata.combining(mark) for mark in apart[1:]):
+            value = apart[0]
         self[point] = value
         return value
 

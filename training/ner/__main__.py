@@ -29,7 +29,7 @@ from training.ner.train import LABELS, Settings, encode, scores, train, train_vo
 
 logger = logging.getLogger(__name__)
 
-MADE_LINES, HELD_OUT_MADE_LINES = 30_000, 3_000
+MADE_LINES, HELD_OUT_MADE_LINES = 20_000, 3_000
 
 
 def run(args: argparse.Namespace) -> None:

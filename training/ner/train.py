@@ -21,8 +21,8 @@ from tokenizers.models import WordPiece
 from torch import nn
 from transformers import BertConfig, BertForTokenClassification
 
-from etl.context_pii.model import END, PAD, START, UNKNOWN, splitter, word_bounds, wordpiece
-from etl.context_pii.words import shown
+from etl.context_pii.model import END, PAD, START, UNKNOWN, wordpiece
+from etl.context_pii.words import shown, splitter, word_bounds
 from training.ner.made import Labelled
 
 logger = logging.getLogger(__name__)

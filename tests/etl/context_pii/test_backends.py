@@ -33,7 +33,7 @@ from jobs.lake import DeltaLake
 from jobs.session import SessionConfig, open_session
 
 lines = json.loads(sys.argv[1])
-settings = {"spark.sql.shuffle.partitions": "1", "spark.driver.memory": "1g"}
+settings = {"spark.sql.shuffle.partitions": "1", "spark.driver.memory": "2g"}
 session = open_session("tests", SessionConfig(master="local[1]", spark=settings), with_spark_nlp=True)
 lake = DeltaLake(session, sys.argv[2])
 texts = session.createDataFrame(list(enumerate(lines)), TEXTS)

@@ -100,7 +100,7 @@ def test_equal_lines_have_equal_hashes_wherever_they_stand() -> None:
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(
-        st.text(
+        st.lists(
             st.sampled_from(
                 ["by", "Jane ", "Doe", "\n", " ", "é", "🙂", "thanks", "@x1y2", "password", "9a"]
             )

@@ -116,7 +116,7 @@ class Batches:
                 f"source {source}: expected at most {self.sources[source].epochs:g} epochs of {total} windows, "
                 f"found sample {number}: train fewer steps or allow more epochs"
             )
-        window = permuted(position, total, _key(self.seed, source, epoch))
+        window = permuted(position, total, key_of(self.seed, source, epoch))
         shard = int(np.searchsorted(ends, window, side="right"))
         return Place(source, epoch, shard, window - (int(ends[shard - 1]) if shard else 0))
 
@@ -132,18 +132,8 @@ class Batches:
                 f"batch of {self.rows} rows: expected a multiple of {ranks} ranks: change the batch or the ranks"
             )
         mine = self.places(step)[rank * self.rows // ranks : (rank + 1) * self.rows // ranks]
-        tokens = np.stack([self._row(place) for place in mine]).astype(np.int64)
-        inputs, labels = tokens[:, :-1], tokens[:, 1:].copy()
-        labels[labels == FIM_PAD] = IGNORED
-        # A document begins behind the end of the one before; its first token is not foretold by that
-        segments = np.cumsum(np.pad(inputs[:, :-1] == END, ((0, 0), (1, 0))), axis=1)
-        labels[inputs == END] = IGNORED
-        return Batch(
-            np.ascontiguousarray(inputs),
-            labels,
-            segments,
-            np.array([place.source for place in mine]),
-        )
+        rows = np.stack([self._row(place) for place in mine])
+        return batch_of(rows, np.array([place.source for place in mine]))
 
     def _row(self, place: Place) -> Tokens:
         """uint16[length + 1]"""
@@ -162,9 +152,9 @@ class Batches:
                 parts.append(tokens[at : at + 1])
             if mark == FILE_SEP and len(piece):
                 document = shards.document_start(place.shard, start + at + 1)
-                key = _key(self.seed, place.source, place.epoch, place.shard, document)
+                key = key_of(self.seed, place.source, place.epoch, place.shard, document)
                 if _share(key, 0) < self.fim.rate:
-                    own = _key(key, start + at + 1)
+                    own = key_of(key, start + at + 1)
                     if _share(own, 0) < self.fim.file_rate:
                         piece = self._cut(piece, own)
             parts.append(piece)
@@ -192,6 +182,17 @@ class Batches:
         return found
 
 
+def batch_of(rows: Tokens, sources: Ints) -> Batch:
+    """Of windows, uint16[rows, length + 1]."""
+    tokens = rows.astype(np.int64)
+    inputs, labels = np.ascontiguousarray(tokens[:, :-1]), tokens[:, 1:].copy()
+    labels[labels == FIM_PAD] = IGNORED
+    # A document begins behind the end of the one before; its first token is not foretold by that
+    segments = np.cumsum(np.pad(inputs[:, :-1] == END, ((0, 0), (1, 0))), axis=1)
+    labels[inputs == END] = IGNORED
+    return Batch(inputs, labels, segments, sources)
+
+
 @functools.cache
 def _pattern(weights: tuple[float, ...], seed: int) -> tuple[Ints, Ints, Ints]:
     """PATTERN places, to each source by its weight (at least one), in a fixed random order: the source of
@@ -201,7 +202,7 @@ def _pattern(weights: tuple[float, ...], seed: int) -> tuple[Ints, Ints, Ints]:
     while counts.sum() != PATTERN:
         short = int(np.sign(PATTERN - counts.sum()))
         counts[np.argmax((shares - counts) * short)] += short
-    order = [permuted(place, PATTERN, _key(seed, 0x5EED)) for place in range(PATTERN)]
+    order = [permuted(place, PATTERN, key_of(seed, 0x5EED)) for place in range(PATTERN)]
     chosen = np.repeat(np.arange(len(weights)), counts)[order]
     before = np.array([int((chosen[:at] == source).sum()) for at, source in enumerate(chosen)])
     return chosen, before, counts
@@ -221,7 +222,7 @@ def permuted(number: int, count: int, key: int) -> int:
             return number
 
 
-def _key(*parts: int) -> int:
+def key_of(*parts: int) -> int:
     key = 0
     for part in parts:
         key = _mix((key ^ (part & _MASK)) + 0x9E3779B97F4A7C15)

@@ -51,12 +51,6 @@ class Rank:
         dist.all_gather_object(found, failure)
         return next(filter(None, found), "")
 
-    def from_first(self, value: object) -> object:
-        """What rank 0 has, on all ranks."""
-        held = [value]
-        dist.broadcast_object_list(held, src=0, device=self.device)
-        return held[0]
-
     def wait(self) -> None:
         dist.barrier()
 

@@ -8,7 +8,10 @@ DEMO := build/demo
 # Two processes: the tests that need a Spark session share one, the others run beside it.
 PARALLEL := --numprocesses 2 --dist loadgroup
 
-.PHONY: help setup run test test-spark4 lint types bench bench-dedup bench-pii ner clean demo-sources
+# DeepSpeed's operators are compiled where they are used; on a machine without a GPU its accelerator is the CPU.
+DEEPSPEED := DS_BUILD_OPS=0 DS_ACCELERATOR=cpu
+
+.PHONY: help setup setup-train run train test test-spark4 lint types bench bench-dedup bench-pii ner clean demo-sources
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -24,13 +27,27 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/python -m jobs.warm_up & $(BIN)/python -m jobs.resolve_jars && wait $$!
 	touch $@
 
+setup-train: $(VENV)/.ready-train ## torch, DeepSpeed and transformers (5 GB), into the same environment
+
+# torch first: DeepSpeed's set-up imports it
+$(VENV)/.ready-train: $(VENV)/.ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt torch ninja setuptools wheel
+	$(DEEPSPEED) $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --no-build-isolation-package deepspeed --editable '.[spark,train,dev]'
+	$(BIN)/python -m training.warm_up
+	touch $@
+
 demo-sources: setup
 	@$(BIN)/python -m jobs.fetch_demo --list conf/demo-sdists.txt --to $(DEMO)/sdists
 
 run: demo-sources ## the demo corpus, end to end on real code; prints where the report is
 	@$(BIN)/stackmill refresh --conf conf/demo.yaml
 
-test: setup ## all tests
+train: run setup-train ## a tokenizer, token shards and a small model of the demo corpus, in minutes
+	@$(BIN)/stackmill train_tokenizer --conf conf/demo.yaml
+	@$(BIN)/stackmill pack --conf conf/demo.yaml
+	@$(BIN)/python -m training.pretrain --conf conf/training/smoke.yaml
+
+test: setup-train ## all tests
 	@$(BIN)/python -m pytest $(PARALLEL)
 
 # The same versions but for what constraints-spark4.txt names.
@@ -48,7 +65,7 @@ test-spark4: $(VENV4)/.ready ## the tests that need Spark, on PySpark 4.1 and De
 lint: setup ## ruff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-types: setup ## mypy, strict
+types: setup-train ## mypy, strict
 	@$(BIN)/mypy
 
 ner: demo-sources ## the classifier of the context layer, trained anew (some 10 minutes; needs the extra `train`)

@@ -175,6 +175,8 @@ def list_sources(sources: Iterable[SourceConfig], limits: Limits, lake: Lake) ->
         for found in reader_for(source.kind).list_units(source):
             if isinstance(found, ErrorRecord):
                 errors.append(found)
+            elif source.leaves_out(found.name):
+                continue
             elif found.repo_id in units:
                 other = units[found.repo_id]
                 message = f"the same repository is read from {other.source}: {other.name}"

@@ -1,21 +1,12 @@
-"""What is configured?    YAML file, --set, --lake and --source -> PipelineConfig
-
-A message names the file, the key, what was found and what is expected.
-"""
+"""What is configured?    YAML file, --set, --lake and --source -> PipelineConfig"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from pathlib import Path
-from typing import Any
-
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from etl.annotate import AnnotateConfig
 from etl.assemble import AssembleConfig
-from etl.config import Config
+from etl.config import Config, read_values, validated
 from etl.context_pii.config import ContextPiiConfig
 from etl.decide import DecideConfig
 from etl.errors import ConfigError
@@ -64,9 +55,7 @@ def load(
     path: str | None, settings: list[str], lake: str | None = None, sources: list[str] | None = None
 ) -> PipelineConfig:
     """The resolved configuration. Raises ConfigError, one line a wrong key."""
-    values = _read(path) if path is not None else {}
-    for setting in settings:
-        _set(values, setting)
+    values = read_values(path, settings)
     if lake is not None:
         values["lake"] = lake
     if sources:
@@ -77,78 +66,4 @@ def load(
         raise ConfigError(
             f"{where}: lake: expected a folder, found nothing: set it, or pass --lake"
         )
-    try:
-        return PipelineConfig.model_validate(values)
-    except ValidationError as error:
-        lines = [_line(where, detail) for detail in error.errors()]
-        raise ConfigError("\n".join(lines)) from None
-
-
-def dump(config: Config) -> dict[str, Any]:
-    return config.model_dump(mode="json")
-
-
-def digest(config: Config) -> str:
-    """SHA-256 of the section, keys in their own order where the order says something."""
-    return hashlib.sha256((json.dumps(dump(config)) + config.beside()).encode()).hexdigest()
-
-
-def _read(path: str) -> dict[str, Any]:
-    try:
-        text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path}: expected a readable YAML file: {type(error).__name__}: check --conf"
-        ) from None
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}:{line} not YAML: mend its syntax") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected sections (a mapping), found {type(values).__name__}")
-    return values
-
-
-def _set(values: dict[str, Any], setting: str) -> None:
-    key, equals, text = setting.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set {setting}: expected section.key=value")
-    *parents, last = key.split(".")
-    for parent in parents:
-        child = values.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise ConfigError(f"--set {setting}: {parent} is a value, not a section")
-        values = child
-    try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {key}: expected a YAML value: quote it") from None
-
-
-def _line(where: str, detail: Any) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        known = _keys_at(detail["loc"][:-1])
-        return f"{where}: {key}: unknown key: expected one of {', '.join(known)}"
-    if detail["type"] == "missing":
-        return f"{where}: {key}: expected a value, found nothing"
-    found = json.dumps(detail["input"], default=str)
-    message = detail["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    return f"{where}: {key} = {found[:200]}: {message}"
-
-
-def _keys_at(location: tuple[Any, ...]) -> list[str]:
-    """The keys that are known in a section."""
-    model: Any = PipelineConfig
-    for part in location:
-        fields = getattr(model, "model_fields", {})
-        if part not in fields:
-            return ["those of the documentation"]
-        model = fields[part].annotation
-        if not hasattr(model, "model_fields") and hasattr(model, "__args__"):
-            model = model.__args__[0]
-    return sorted(getattr(model, "model_fields", {"those of the documentation": None}))
+    return validated(PipelineConfig, values, where)

@@ -17,6 +17,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from etl.config import digest
 from etl.eligibility import described
 from etl.facts import annotators
 from etl.report import (
@@ -32,7 +33,6 @@ from etl.report import (
     summary,
 )
 from etl.tables import CONTEXT_SPANS, CORPUS, DECISIONS, DUPLICATES, PII_SPANS, REPOS, SOURCE_ERRORS
-from jobs import conf
 from jobs.runner import (
     Arguments,
     JobRun,
@@ -143,7 +143,7 @@ def collect(refresh: Refresh) -> ReportData:
         made_at=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=importlib.metadata.version("stackmill"),
         refresh_id=refresh.refresh_id,
-        config_hash=conf.digest(config),
+        config_hash=digest(config),
         lake=config.lake,
         num_repos=lake.read(REPOS).count(),
         files_in=sum(share.files for share in every),

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from etl.config import Config
+from etl.config import Config, digest, dump
 from etl.context_pii import stage as context_pii
 from etl.errors import StackmillError
 from etl.stage import Counts, Stage
@@ -138,7 +138,7 @@ class Refresh:
             "%s: starts; reads %s; configuration %s",
             stage.name,
             ", ".join(f"{name} v{version}" for name, version in read.items()) or "sources",
-            conf.digest(section)[:12],
+            digest(section)[:12],
         )
         try:
             counts = stage.run(self.lake, section)
@@ -176,7 +176,7 @@ class Refresh:
         before = {**last["tables_read"], **last["tables_written"]}
         only_written = set(stage.writes) - set(stage.reads)
         return bool(
-            last["config_hash"] == conf.digest(section)
+            last["config_hash"] == digest(section)
             and last["code_hash"] == self.code_hash
             and all(before.get(t.name) == self.lake.version(t) for t in stage.reads)
             and all(self._last_written(t.name) == self.lake.version(t) for t in only_written)
@@ -217,8 +217,8 @@ class Refresh:
             run.status,
             started_at,
             run.elapsed_s,
-            conf.digest(section),
-            json.dumps(conf.dump(section)),
+            digest(section),
+            json.dumps(dump(section)),
             self.code_hash,
             read,
             written,
@@ -251,25 +251,25 @@ def open_refresh(job: str, args: Arguments) -> Iterator[Refresh]:
 
 def code_hash() -> str:
     """SHA-256 of the source of `etl`: what a stage would do depends on it."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
 
     def walk(folder: Any, prefix: str) -> None:
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
             if entry.is_dir() and entry.name != "__pycache__":
                 walk(entry, f"{prefix}{entry.name}/")
             elif entry.is_file() and not entry.name.endswith((".pyc", ".nbi", ".nbc")):
-                digest.update(f"{prefix}{entry.name}\0".encode())
-                digest.update(hashlib.sha256(entry.read_bytes()).digest())
+                found.update(f"{prefix}{entry.name}\0".encode())
+                found.update(hashlib.sha256(entry.read_bytes()).digest())
 
     walk(resources.files("etl"), "")
-    return digest.hexdigest()
+    return found.hexdigest()
 
 
 def dry_run(args: Arguments, stage: Stage | None) -> None:
     """Prints the resolved configuration, and what the stage would decide where it can say so."""
     section = getattr(args.config, stage.name) if stage else args.config
     shown: dict[str, object] = {"lake": args.config.lake}
-    shown[stage.name if stage else "pipeline"] = conf.dump(section)
+    shown[stage.name if stage else "pipeline"] = dump(section)
     if stage is not None and stage.preview is not None:
         with open_refresh(stage.name, args) as refresh:
             try:

@@ -12,23 +12,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from etl.errors import ConfigError, StackmillError
+from etl.config import digest, dump
+from etl.errors import ConfigError
 from jobs import conf
 from jobs.lake import absolute, is_catalog
+from training.store import Store, open_experiment
 
 if TYPE_CHECKING:
     from jobs.runner import Refresh
 
 logger = logging.getLogger(__name__)
-
-
-class Store(NamedTuple):
-    """An MLflow client and the experiment that runs are logged to."""
-
-    client: Any
-    experiment_id: str
 
 
 def beside_lake(config: conf.PipelineConfig, name: str, key: str) -> str:
@@ -73,27 +68,7 @@ def tracked(refresh: Refresh, name: str, store: Store) -> Iterator[None]:
 
 def open_store(config: conf.PipelineConfig) -> Store:
     """Raises StackmillError where the store cannot be reached."""
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    uri = tracking_uri(config)
-    try:
-        if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(tracking_uri=uri)
-        found = client.get_experiment_by_name(config.mlflow.experiment)
-        if found is not None:
-            return Store(client, found.experiment_id)
-        location = None
-        if uri.startswith("sqlite:///"):
-            folder = Path(uri.removeprefix("sqlite:///")).parent / "mlflow-artifacts"
-            location = folder.absolute().as_uri()
-        return Store(client, client.create_experiment(config.mlflow.experiment, location))
-    except (MlflowException, OSError) as error:
-        raise StackmillError(
-            f"mlflow.tracking_uri: expected an MLflow server or store that answers, found "
-            f"{type(error).__name__}: check the address and that the server runs"
-        ) from error
+    return open_experiment(tracking_uri(config), config.mlflow.experiment)
 
 
 def _log(client: Any, run_id: str, refresh: Refresh) -> None:
@@ -110,7 +85,7 @@ def _log(client: Any, run_id: str, refresh: Refresh) -> None:
     params = [
         Param("lake", config.lake),
         Param("sample", f"{refresh.args.sample:g}"),
-        Param("config_hash", conf.digest(config)),
+        Param("config_hash", digest(config)),
         Param("code_hash", refresh.code_hash),
     ]
     tags = [RunTag("stackmill.refresh_id", refresh.refresh_id)]
@@ -120,4 +95,4 @@ def _log(client: Any, run_id: str, refresh: Refresh) -> None:
         for name, version in sorted(refresh.table_versions().items())
     ]
     client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
-    client.log_text(run_id, json.dumps(conf.dump(config), indent=2), "config.json")
+    client.log_text(run_id, json.dumps(dump(config), indent=2), "config.json")

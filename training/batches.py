@@ -132,18 +132,8 @@ class Batches:
                 f"batch of {self.rows} rows: expected a multiple of {ranks} ranks: change the batch or the ranks"
             )
         mine = self.places(step)[rank * self.rows // ranks : (rank + 1) * self.rows // ranks]
-        tokens = np.stack([self._row(place) for place in mine]).astype(np.int64)
-        inputs, labels = tokens[:, :-1], tokens[:, 1:].copy()
-        labels[labels == FIM_PAD] = IGNORED
-        # A document begins behind the end of the one before; its first token is not foretold by that
-        segments = np.cumsum(np.pad(inputs[:, :-1] == END, ((0, 0), (1, 0))), axis=1)
-        labels[inputs == END] = IGNORED
-        return Batch(
-            np.ascontiguousarray(inputs),
-            labels,
-            segments,
-            np.array([place.source for place in mine]),
-        )
+        rows = np.stack([self._row(place) for place in mine])
+        return batch_of(rows, np.array([place.source for place in mine]))
 
     def _row(self, place: Place) -> Tokens:
         """uint16[length + 1]"""
@@ -190,6 +180,17 @@ class Batches:
             parts = [marks[:1], prefix, marks[1:2], suffix, marks[2:], middle]
         found: Tokens = np.concatenate(parts)
         return found
+
+
+def batch_of(rows: Tokens, sources: Ints) -> Batch:
+    """Of windows, uint16[rows, length + 1]."""
+    tokens = rows.astype(np.int64)
+    inputs, labels = np.ascontiguousarray(tokens[:, :-1]), tokens[:, 1:].copy()
+    labels[labels == FIM_PAD] = IGNORED
+    # A document begins behind the end of the one before; its first token is not foretold by that
+    segments = np.cumsum(np.pad(inputs[:, :-1] == END, ((0, 0), (1, 0))), axis=1)
+    labels[inputs == END] = IGNORED
+    return Batch(inputs, labels, segments, sources)
 
 
 @functools.cache

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from etl.config import Config
 from etl.errors import ConfigError
@@ -45,6 +46,23 @@ class SourceConfig(Config):
         default="the-stack-v2",
         description="parquet, jsonl, delta: a preset, or our column -> the source's column",
     )
+    leave_out: list[str] = Field(
+        default=[],
+        description="tree, site-packages, git, archives: names of repositories that are not read; "
+        "`*` stands for any characters",
+    )
+
+    @model_validator(mode="after")
+    def _has_names(self) -> SourceConfig:
+        if self.leave_out and self.kind in ("parquet", "jsonl", "delta"):
+            raise ValueError(
+                f"leave_out: expected a source of repositories, found {self.kind}: its rows are all read"
+            )
+        return self
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether the repository of this name is not to be read."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.leave_out)
 
     @property
     def location(self) -> str:

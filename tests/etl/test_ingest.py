@@ -25,6 +25,14 @@ def units_of(folder: Path) -> list[Unit]:
     return found  # type: ignore[return-value]
 
 
+def test_a_repository_is_left_out_by_name_and_rows_cannot_be() -> None:
+    source = SourceConfig(kind="tree", path="x", leave_out=["torch", "nvidia-*"])
+    names = ("torch", "torch-geometric", "nvidia-cublas", "a-nvidia-b")
+    assert [source.leaves_out(name) for name in names] == [True, False, True, False]
+    with pytest.raises(ValueError, match="expected a source of repositories, found jsonl"):
+        SourceConfig(kind="jsonl", path="x", leave_out=["torch"])
+
+
 @pytest.mark.filterwarnings("ignore:distutils Version classes")  # PySpark's own
 def test_a_unit_whose_reader_raises_is_a_row_and_the_others_are_read(tmp_path: Path) -> None:
     ann, bob, cho = units_of(tmp_path)

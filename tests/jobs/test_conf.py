@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from etl.assemble import FAKE_KEY, AssembleConfig
+from etl.config import digest, dump
 from etl.errors import ConfigError
 from jobs import conf
 from jobs.report import report_path
@@ -31,7 +32,7 @@ def message(tmp_path: Path, text: str, *settings: str) -> str:
 @pytest.mark.parametrize("path", CONF, ids=lambda path: path.name)
 def test_every_file_in_conf_loads(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = conf.load(str(path), [])
-    assert conf.PipelineConfig.model_validate(conf.dump(config)) == config
+    assert conf.PipelineConfig.model_validate(dump(config)) == config
 
 
 def test_there_are_configurations_to_load() -> None:
@@ -44,7 +45,7 @@ def test_another_key_of_made_up_values_is_another_configuration(
     digests = set()
     for key in ("a key of these tests", "another key of these tests"):
         monkeypatch.setenv(FAKE_KEY, key)
-        digests |= {conf.digest(AssembleConfig(replace_with=way)) for way in ("tags", "fakes")}
+        digests |= {digest(AssembleConfig(replace_with=way)) for way in ("tags", "fakes")}
     assert len(digests) == 3
 
 
@@ -91,7 +92,7 @@ def test_a_missing_file_is_said() -> None:
 def test_the_order_of_rules_changes_the_digest(tmp_path: Path) -> None:
     one = conf.load(write(tmp_path, "lake: x\ndecide: {rules: {license: {}, vendored: {}}}\n"), [])
     two = conf.load(write(tmp_path, "lake: x\ndecide: {rules: {vendored: {}, license: {}}}\n"), [])
-    assert conf.digest(one.decide) != conf.digest(two.decide)
+    assert digest(one.decide) != digest(two.decide)
 
 
 def test_the_demo_lies_where_others_look_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

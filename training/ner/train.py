@@ -101,7 +101,7 @@ def _label(line: Labelled, start: int) -> int:
 
 
 def new_model(settings: Settings, num_pieces: int) -> BertForTokenClassification:
-    config = BertConfig(
+    config = BertConfig(  # type: ignore[call-arg]
         vocab_size=num_pieces,
         hidden_size=settings.hidden_size,
         num_hidden_layers=settings.num_layers,
@@ -180,7 +180,7 @@ def train(encoded: list[Encoded], num_pieces: int, settings: Settings) -> Any:
                 mean_loss,
                 time.monotonic() - started,
             )
-    model.eval()
+    model.eval()  # type: ignore[no-untyped-call]
     return model
 
 

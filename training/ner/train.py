@@ -42,9 +42,9 @@ class Settings:
     hidden_size: int = 128
     num_layers: int = 2
     num_heads: int = 4
-    batch_pieces: int = 4096  # pieces, padding included, of one step
-    num_epochs: int = 2
-    learning_rate: float = 1.5e-3
+    batch_pieces: int = 1024  # pieces, padding included, of one step
+    num_epochs: int = 4
+    learning_rate: float = 1e-3
     warmup_share: float = 0.06
     weight_decay: float = 0.01
 

@@ -29,7 +29,8 @@ from training.ner.train import LABELS, Settings, encode, scores, train, train_vo
 
 logger = logging.getLogger(__name__)
 
-MADE_LINES, HELD_OUT_MADE_LINES = 20_000, 3_000
+MADE_LINES, HELD_OUT_MADE_LINES = 60_000, 3_000
+NUM_FILLS = 3  # of a line of a package, each with other names
 
 
 def run(args: argparse.Namespace) -> None:
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     settings = Settings(num_epochs=args.epochs)
     torch.set_num_threads(args.threads)
     learned, held_out = labelled_lines(
-        args.site_packages, args.sdists, excluded_packages(args.exclude), settings.seed
+        args.site_packages, args.sdists, excluded_packages(args.exclude), settings.seed, NUM_FILLS
     )
     made = made_lines(People(settings.seed + 1, False), MADE_LINES)
     held_out_made = made_lines(People(settings.seed + 1, True), HELD_OUT_MADE_LINES)

@@ -76,9 +76,10 @@ class Line:
 
 
 def labelled_lines(
-    site_packages: Path, sdists: Path, excluded: frozenset[str], seed: int
+    site_packages: Path, sdists: Path, excluded: frozenset[str], seed: int, num_fills: int = 1
 ) -> tuple[list[Labelled], list[Labelled]]:
-    """Lines of packages that are learned from, and of those that are held out."""
+    """Lines of packages that are learned from, each with `num_fills` sets of made values, and of those that
+    are held out."""
     packages = [
         package
         for package in (*_installed(site_packages), *_archived(sdists))
@@ -104,7 +105,8 @@ def labelled_lines(
     for package in packages:
         half = int(package.is_held_out)
         for line in by_package[package.name]:
-            halves[half].append(_labelled(line, num_packages, makers[half]))
+            for _ in range(1 if half else num_fills):
+                halves[half].append(_labelled(line, num_packages, makers[half]))
     logger.info(
         "%d packages, %d hashes of people; lines: %d, held out %d",
         len(packages), len(everybody), len(halves[0]), len(halves[1]),

@@ -1,7 +1,8 @@
 """People, logins, passwords and keys of nobody: made by rules from lists and syllables, by a seed.
 
-Given and family names are combined within a culture; every third family name is made of syllables of its
-culture, so that a name is known by its shape and its place, not by having been seen. A share of all names
+Given and family names are combined within a culture. Half of them are new: the beginning of one name with the
+end of another, or syllables of the culture, so that a name is known by its shape and its place, not by having
+been seen. A share of all names
 is kept for the held-out lines alone.
 """
 
@@ -80,10 +81,24 @@ class People:
         return self.random.choice(pool)
 
     def given(self, culture: Culture) -> str:
-        return self.random.choice(culture.given)
+        return (
+            self._spliced(culture.given)
+            if self.random.random() < 0.4
+            else self.random.choice(culture.given)
+        )
+
+    def _spliced(self, names: tuple[str, ...]) -> str:
+        """The beginning of one name and the end of another, of two to twelve letters."""
+        first, last = self.random.choices(names, k=2)
+        name = first[: self.random.randint(1, max(1, len(first) - 1))]
+        name += last[self.random.randint(1, max(1, len(last) - 1)) :].lower()
+        return name if 2 <= len(name) <= 12 and name.isalpha() else first
 
     def family(self, culture: Culture) -> str:
-        if self.random.random() < 0.33:
+        chance = self.random.random()
+        if chance < 0.3:
+            return self._spliced(culture.family)
+        if chance < 0.55:
             syllables = "".join(self.random.choices(culture.syllables, k=1))
             return syllables + self.random.choice(culture.endings)
         return self.random.choice(culture.family)

@@ -34,17 +34,17 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Settings:
-    """Of the shipped classifier: 1.1 million parameters."""
+    """Of the shipped classifier: 0.7 million parameters."""
 
     seed: int = 20
-    num_pieces: int = 5120
+    num_pieces: int = 2560  # few, so that each is met in many names
     max_length: int = 128
     hidden_size: int = 128
     num_layers: int = 2
     num_heads: int = 4
-    batch_pieces: int = 4096  # pieces, padding included, of one step
-    num_epochs: int = 2
-    learning_rate: float = 1.5e-3
+    batch_pieces: int = 1024  # pieces, padding included, of one step
+    num_epochs: int = 1  # no line is met twice with the same names
+    learning_rate: float = 1e-3
     warmup_share: float = 0.06
     weight_decay: float = 0.01
 

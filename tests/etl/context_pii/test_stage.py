@@ -11,9 +11,8 @@ from etl.assemble import AssembleConfig, assemble
 from etl.context_pii import stage
 from etl.context_pii.config import ContextPiiConfig
 from etl.context_pii.stage import find_in_context
-from etl.decide import DecideConfig, decide
 from etl.errors import ConfigError
-from etl.tables import BLOBS, CONTEXT_LINES, CONTEXT_SPANS, CORPUS, LINE_SPANS
+from etl.tables import BLOBS, CONTEXT_LINES, CONTEXT_SPANS, CORPUS, DECISIONS, LINE_SPANS
 from tests.etl import by_hand
 from tests.etl.memory import MemoryLake
 
@@ -38,7 +37,17 @@ def lake(spark: Any) -> MemoryLake:
 
 def write(lake: MemoryLake, files: list[tuple[str, str, str]]) -> None:
     by_hand.write(lake, [{"repo": repo, "path": path, "text": text} for repo, path, text in files])
-    decide(lake, DecideConfig())
+    kept = [
+        {
+            "repo_id": by_hand.repo_id(repo),
+            "path": path,
+            "kept": True,
+            "num_copies": 1,
+            "split": "train",
+        }
+        for repo, path, _ in files
+    ]
+    lake.overwrite(DECISIONS, by_hand.frame(lake, DECISIONS, kept))
 
 
 def found(lake: MemoryLake) -> dict[str, list[tuple[str, str]]]:

@@ -237,7 +237,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own that holds one checkpoint."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=450k", "tmpfs", str(disk)], check=True)
     try:
         yield disk
     finally:

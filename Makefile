@@ -33,7 +33,6 @@ setup-train: $(VENV)/.ready-train ## torch, DeepSpeed and transformers (5 GB), i
 $(VENV)/.ready-train: $(VENV)/.ready
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt torch ninja setuptools wheel
 	$(DEEPSPEED) $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --no-build-isolation-package deepspeed --editable '.[spark,train,dev]'
-	$(BIN)/python -m training.warm_up
 	touch $@
 
 demo-sources: setup

@@ -36,9 +36,10 @@ DTYPES = ("float32", "bfloat16", "float16")
 def export(config: RunConfig, checkpoint: Checkpoint, folder: Path, dtype: str = "float32") -> Path:
     """Replaces the folder by the model as it was after the checkpoint's last step."""
     from transformers import Starcoder2ForCausalLM
-    from transformers.utils.logging import disable_progress_bar
+    from transformers.utils import logging as progress
 
-    disable_progress_bar()  # type: ignore[no-untyped-call]
+    quiet: Any = progress.disable_progress_bar  # it has no types
+    quiet()
     stage = place_of(config.stages, checkpoint.step - 1).stage
     settings = starcoder2_config(config.model, stage)
     kind = getattr(torch, dtype)

@@ -61,18 +61,22 @@ class _SummedLoss(torch.autograd.Function):
         start = 0
         for chunk_CD, targets_C in _chunks(flat_ND, targets_N, len(weight_VD)):
             logits_CV = (chunk_CD @ weight_VD.T).float()
-            said_C1 = logits_CV.gather(1, targets_C[:, None])
-            norms_C1 = torch.logsumexp(logits_CV, dim=1, keepdim=True)
-            total += (norms_C1 - said_C1).sum()
-            # The gradient of the loss by the logits is softmax less one at the label: in place
-            logits_CV.sub_(norms_C1).exp_()
-            logits_CV.scatter_add_(1, targets_C[:, None], torch.full_like(said_C1, -1.0))
-            share_CV = logits_CV.to(weight_VD.dtype)
-            gradient_ND[start : start + len(chunk_CD)] = share_CV @ weight_VD
-            if share_CV.dtype == torch.float32:
-                gradient_VD.addmm_(share_CV.T, chunk_CD)
+            said_C = logits_CV.gather(1, targets_C[:, None])[:, 0]
+            most_C1 = logits_CV.amax(dim=1, keepdim=True)
+            powers_CV = logits_CV.sub_(most_C1).exp_()
+            sums_C = powers_CV.sum(dim=1)
+            total += (sums_C.log() + most_C1[:, 0] - said_C).sum()
+            # The gradient by the logits is softmax less one at the label: neither is written out
+            shares_C1 = (1.0 / sums_C)[:, None]
+            powers_CV = powers_CV.to(weight_VD.dtype)
+            whole_CD = (powers_CV @ weight_VD) * shares_C1 - weight_VD[targets_C]
+            gradient_ND[start : start + len(chunk_CD)] = whole_CD
+            scaled_CD = (chunk_CD * shares_C1).to(weight_VD.dtype)
+            if weight_VD.dtype == torch.float32:
+                gradient_VD.addmm_(powers_CV.T, scaled_CD)
             else:
-                gradient_VD += share_CV.T @ chunk_CD
+                gradient_VD += powers_CV.T @ scaled_CD
+            gradient_VD.index_add_(0, targets_C, chunk_CD.float(), alpha=-1.0)
             start += len(chunk_CD)
         gradient = torch.zeros_like(hidden_BTD)
         gradient.view(-1, hidden_BTD.shape[-1])[kept] = gradient_ND

@@ -78,6 +78,8 @@ def joined(timeout_s: int) -> Iterator[Rank]:
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     import deepspeed
 
+    # Two minutes of compiling for an exchange that only its inference uses
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(
         dist_backend="nccl" if device.type == "cuda" else "gloo",
         timeout=dt.timedelta(seconds=timeout_s),

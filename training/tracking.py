@@ -76,9 +76,23 @@ class Sender:
             if not lines:
                 return
             for group in _grouped(lines):
-                _SEND[group[0]["op"]](self, self._store, group)
+                self._send(self._store, group)
             self.sent = end
             self._save()
+
+    def _send(self, store: Store, group: list[dict[str, Any]]) -> None:
+        """What the store refuses would be refused again: it is said and left out."""
+        from mlflow.exceptions import MlflowException
+
+        if group[0]["op"] != "begin" and group[0]["run"] not in self.runs:
+            logger.warning("mlflow: %s of a run that never began", group[0]["op"])
+            return
+        try:
+            _SEND[group[0]["op"]](self, store, group)
+        except MlflowException as error:
+            if not 400 <= error.get_http_status_code() < 500:
+                raise
+            logger.warning("mlflow: refused %s: %s", group[0]["op"], error.error_code)
 
     def _lines(self) -> tuple[list[dict[str, Any]], int]:
         """The next ones, whole, and the byte behind them."""
@@ -130,8 +144,13 @@ class Sender:
     def _params(self, store: Store, lines: list[dict[str, Any]]) -> None:
         from mlflow.entities import Param
 
+        # A restart may be on other hardware, and MLflow keeps the first value
+        known = store.client.get_run(self.runs[lines[0]["run"]]).data.params
         params = [
-            Param(name, value[:6000]) for line in lines for name, value in line["values"].items()
+            Param(name, value[:6000])
+            for line in lines
+            for name, value in line["values"].items()
+            if name not in known
         ]
         for start in range(0, len(params), 100):
             store.client.log_batch(self.runs[lines[0]["run"]], params=params[start : start + 100])

@@ -96,12 +96,12 @@ def start_engine(config: RunConfig, rank: Rank, stage: StageConfig, weights: Wei
 
 def _initialize(model: CodeModel, weights: Weights) -> None:
     """Rank 0's values are taken for all."""
-    from deepspeed.zero import GatheredParameters
+    import deepspeed
 
     for name, parameter in model.named_parameters():
         with (
             torch.no_grad(),
-            GatheredParameters([parameter], modifier_rank=0),
+            deepspeed.zero.GatheredParameters([parameter], modifier_rank=0),
         ):
             if parameter.numel():
                 parameter.copy_(weights(name, parameter.shape))

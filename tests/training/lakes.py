@@ -74,26 +74,26 @@ def _write_shard(
 
 
 def tiny(lake: Path, output: Path, **changes: Any) -> TrainingConfig:
-    """Two stages of 20 and 10 steps; a model of some thousand weights."""
+    """Two stages of 20 and 10 steps; a model of one layer."""
     values: dict[str, Any] = {
         "output": str(output),
         "data": {"sources": [{"lake": str(lake), "epochs": 50}]},
         "model": {
-            "layers": 2, "hidden": 32, "feed_forward": 64, "heads": 2, "kv_heads": 1,
+            "layers": 1, "hidden": 32, "feed_forward": 64, "heads": 2, "kv_heads": 1,
             "vocabulary": 640, "initializer_range": 0.1,
         },
         "stages": [
             {"name": "base", "steps": 20, "sequence_length": 64, "sequences_per_batch": 8,
-             "sequences_per_rank": 2, "learning_rate": 1e-2, "final_learning_rate": 1e-3,
+             "sequences_per_rank": 4, "learning_rate": 1e-2, "final_learning_rate": 1e-3,
              "warmup_steps": 3},
             {"name": "long", "steps": 10, "sequence_length": 128, "sequences_per_batch": 4,
-             "sequences_per_rank": 1, "rope_base": 1e6, "sliding_window": 32,
+             "sequences_per_rank": 2, "rope_base": 1e6, "sliding_window": 32,
              "learning_rate": 1e-3, "final_learning_rate": 1e-4, "warmup_steps": 2},
         ],
         "zero": {"bucket_elements": 100_000, "persistent_elements": 100, "timeout_s": 60},
         "checkpoint": {"every_steps": 8, "keep_last": 10},
-        "validation": {"every_steps": 1000, "max_tokens": 2048},
-        "tracking": {"tracking_uri": f"sqlite:///{output.parent}/mlflow.db", "log_every_steps": 5,
+        "validation": {"every_steps": 1000, "max_tokens": 2048, "sequences_per_rank": 8},
+        "tracking": {"tracking_uri": f"sqlite:///{lake.parent}/mlflow.db", "log_every_steps": 5,
                      "patience_s": 60},
     }  # fmt: skip
     for key, value in changes.items():

@@ -17,6 +17,7 @@ from training.schedule import learning_rate
 def model_of(config: RunConfig, stage: StageConfig) -> Starcoder2ForCausalLM:
     settings = starcoder2_config(config.model, stage)
     settings._attn_implementation = "eager"
+    settings.pad_token_id = None  # its embedding is learnt too
     return Starcoder2ForCausalLM(settings)
 
 
@@ -75,6 +76,6 @@ def train(config: RunConfig, corpus: Corpus) -> list[float]:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(stage, step)
             optimizer.step()
-            losses.append(float(loss))
+            losses.append(loss.item())
         weights, optimizer_state = model.state_dict(), optimizer.state_dict()
     return losses

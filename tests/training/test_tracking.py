@@ -82,11 +82,13 @@ def test_what_was_sent_is_not_sent_again_and_a_restart_goes_on_with_the_same_run
     before = json.loads((tmp_path / STATE).read_text())
     again = Journal(tmp_path)
     again.begin(PARENT, "smoke", {})
+    again.params(PARENT, {"model.layers": 3, "ranks": 2})  # the first value stays
     again.metrics(PARENT, 4, {"train/loss": 0.5})
     Sender(tmp_path, uri, STUDY).send()
     client, runs = runs_of(uri, tmp_path)
     assert {key: run.info.run_id for key, run in runs.items()} == before["runs"]
     assert runs[PARENT].info.status == "RUNNING"
+    assert runs[PARENT].data.params == {"model.layers": "2", "ranks": "2"}
     run_id = runs[PARENT].info.run_id
     assert len(client.get_metric_history(run_id, "train/loss")) == 4
     # Killed before it had marked what it sent: it finds its runs again
@@ -107,6 +109,22 @@ def test_a_line_that_was_cut_off_by_a_kill_is_left_out(uri: str, tmp_path: Path)
     Journal(tmp_path).metrics(PARENT, 9, {"train/loss": 0.0})
     sender.send()
     assert sender.waiting() == 0
+
+
+def test_what_the_store_refuses_does_not_hold_up_the_rest(
+    uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(PARENT, "smoke", {})
+    journal.metrics(PARENT, 1, {"no*such*name": 1.0})
+    journal.metrics("no run", 1, {"train/loss": 1.0})
+    journal.tags(PARENT, {"stackmill.step": 1})
+    sender = Sender(tmp_path, uri, STUDY)
+    sender.send()
+    assert sender.waiting() == 0
+    assert "refused metrics" in caplog.text
+    _, runs = runs_of(uri, tmp_path)
+    assert runs[PARENT].data.tags["stackmill.step"] == "1"
 
 
 def test_a_server_that_is_down_holds_nothing_up_and_gets_all_later(

@@ -10,6 +10,7 @@ always, Spark NLP's (96 jars, 290 MB) where the stage that needs them is to run.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import shutil
 import sys
 import tempfile
@@ -67,9 +68,14 @@ def _resolved(coordinates: tuple[str, ...], target: Path) -> list[Path]:
         return sorted(target.glob("*.jar"))
 
     with tempfile.TemporaryDirectory(prefix="stackmill-ivy-") as ivy:
-        _start_and_stop(",".join(coordinates), ivy)
+        # In a process of its own: the JVM that resolves one set would start again with its jars
+        resolver = multiprocessing.get_context("spawn").Process(
+            target=_start_and_stop, args=(",".join(coordinates), ivy)
+        )
+        resolver.start()
+        resolver.join()
         found = sorted(Path(ivy, "jars").glob("*.jar"))
-        if not found:
+        if resolver.exitcode != 0 or not found:
             raise StackmillError(
                 f"{', '.join(coordinates)}: no jar was resolved: see the log above"
             )

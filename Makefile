@@ -41,7 +41,7 @@ demo-sources: setup
 run: demo-sources ## the demo corpus, end to end on real code; prints where the report is
 	@$(BIN)/stackmill refresh --conf conf/demo.yaml
 
-train: run setup-train ## a tokenizer, token shards and a small model of the demo corpus, in minutes
+train: run setup-train ## a tokenizer, token shards and a small model of the demo corpus
 	@$(BIN)/stackmill train_tokenizer --conf conf/demo.yaml
 	@$(BIN)/stackmill pack --conf conf/demo.yaml
 	@$(BIN)/python -m training.pretrain --conf conf/training/smoke.yaml

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +12,10 @@ import pytest
 
 from etl.errors import ConfigError, ContractError
 from etl.pack.tokenizer import END, Encoder
-from tests.training.lakes import tiny, write_lake
+from tests.training.lakes import write_lake
 from training.batches import IGNORED
-from training.config import StageConfig, load_finetune
+from training.config import load_finetune
 from training.conversations import (
-    TEMPLATE,
     ChatBatches,
     Conversation,
     encode,
@@ -60,18 +58,6 @@ def test_only_answers_and_their_ends_are_learnt(lake: Path) -> None:
         (False, b"### Instruction\nmore\n\n### Response\n"),
         (True, b"no<END>"),
     ]
-
-
-def test_the_template_of_the_export_writes_what_was_trained_on(lake: Path) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer: Any = AutoTokenizer.from_pretrained(lake / "tokenizer")
-    tokenizer.chat_template = TEMPLATE
-    text = tokenizer.apply_chat_template(CHAT, tokenize=False)
-    assert text == (
-        "Be short.\n\n### Instruction\ndef f\n\n### Response\n(x): pass<|endoftext|>"
-        "### Instruction\nmore\n\n### Response\nno<|endoftext|>"
-    )
 
 
 def test_rows_are_packed_best_fit_and_what_is_too_long_is_left_out() -> None:
@@ -158,20 +144,3 @@ def test_a_base_that_is_no_export_is_refused(tmp_path: Path) -> None:
         ConfigError, match=r"config.json: expected the configuration of a Starcoder2"
     ):
         load_finetune(str(path), [])
-
-
-def test_a_stage_without_rope_takes_the_bases(lake: Path, tmp_path: Path) -> None:
-    from training.model import starcoder2_config
-
-    config = tiny(lake, tmp_path / "out")
-    starcoder2_config(config.model, config.stages[1]).save_pretrained(tmp_path / "base")
-    path = tmp_path / "sft.yaml"
-    path.write_text(
-        f"base: {tmp_path}/base\noutput: {tmp_path}/out\nchat: {{files: [a.jsonl]}}\n"
-        "stages: [{name: sft, steps: 2, sequence_length: 64, sequences_per_batch: 2, "
-        "sequences_per_rank: 2, warmup_steps: 0}]\n"
-    )
-    found = load_finetune(str(path), [])
-    stage: StageConfig = found.stages[0]
-    assert (stage.rope_base, stage.sliding_window) == (1e6, 32)
-    assert found.model == config.model

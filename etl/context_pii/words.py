@@ -42,9 +42,10 @@ _CJK_CUE = re.compile(r"(?i)作者|著者|译|訳|翻译|author|\bby\b|copyright
 _NAME_ENDS = " \t.,;:'\"`-_*()[]{}<>/&|#~!?=+"
 _LOGIN = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,37}[A-Za-z0-9])?")
 _BEFORE_LOGIN = re.compile(
-    r"(?i)(?:@|[.](?:com|org|io)/~?|~|/home/|[\\/]users[\\/]|\b(?:user(?: ?name)?|log(?:in|ged in)|sign in|account|nick|handle"
-    r"|irc|github|twitter|id)(?: as| user| is| was)?[\s:='\"`*]{1,4}|\b(?:by|thanks|thanks to|author|todo|fixme|xxx|note)"
-    r"[\s:(]{1,3}|\bssh |\bas (?:user )?['\"`]?)$"
+    r"(?i)(?:@|[.](?:com|org|io)/~?|~|/home/|[\\/]users[\\/]"
+    r"|\b(?:user(?: ?name)?|log(?:in|ged in)|sign in|account|nick|handle|irc|github|twitter|id)"
+    r"(?: as| user| is| was)?[\s:='\"`*]{1,4}"
+    r"|\b(?:by|thanks|thanks to|author|todo|fixme|xxx|note)[\s:(]{1,3}|\bssh |\bas (?:user )?['\"`]?)$"
 )
 _FILE = re.compile(r"\.\w{1,4}$")
 _LOGIN_PART = re.compile(r"[\w.-]")

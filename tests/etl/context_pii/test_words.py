@@ -31,7 +31,7 @@ def values(line: str, *entities: tuple[str, str]) -> list[tuple[str, str]]:
 
 
 def test_spans_are_bytes_of_what_was_tagged() -> None:
-    line = "é 🙂 # thanks to Jürgen Q. Doerfel, and jdoerfel7!"
+    line = "é 🙂 # thanks to Jürgen Q. Doerfel, and by jdoerfel7!"
     assert values(line, ("NAME", "Jürgen Q. Doerfel"), ("USERNAME", "jdoerfel7")) == [
         ("name", "Jürgen Q. Doerfel"), ("username", "jdoerfel7"),
     ]  # fmt: skip

@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from bench.pii_files import LabelledFile, parse_with_files
 from bench.pii_score import Prediction
+from etl.context_pii.config import ContextPiiConfig
 from etl.context_pii.lines import PROSE_EXTENSIONS, candidate_lines, line_texts
 from etl.context_pii.model import Tagger, load_model
 from etl.facts import pii
@@ -119,6 +120,8 @@ def context(files: Sequence[LabelledFile], texts: pa.Array, spans: pa.ListArray)
     parents = lines.value_parent_indices().to_pylist()
     for row, start, in_line in zip(parents, starts, found, strict=True):
         for span in in_line:
+            if span.score < ContextPiiConfig().min_score:
+                continue
             moved = {"start": start + span.start, "end": start + span.end}
             rows[row].append({**span._asdict(), **moved})
     return pa.array(rows, pa.list_(pii.SPAN))

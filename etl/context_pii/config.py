@@ -26,7 +26,7 @@ class ContextPiiConfig(Config):
         default=0.002, ge=0, le=1, description="bytes of distinct lines over bytes of kept files"
     )
     min_score: float = Field(
-        default=0.5, ge=0, le=1, description="least score of a word of a span that is taken"
+        default=0.6, ge=0, le=1, description="least score of a word of a span that is taken"
     )
 
     def beside(self) -> str:

@@ -37,7 +37,7 @@ LINES = pa.list_(
 )
 PROSE_EXTENSIONS = (
     "md", "markdown", "mdx", "rst", "txt", "adoc", "asciidoc", "org", "textile", "ipynb", "rmd", "pod",
-    "tex", "po", "",
+    "tex", "",
 )  # fmt: skip
 
 Int64 = npt.NDArray[np.int64]

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from etl.facts.pii_names import COPYRIGHT_HOLDER, NAME, is_person, is_username
+from etl.facts.pii_secrets import NOT_PASSWORD
 from etl.facts.pii_text import is_placeholder, is_random, is_template, is_worded, words
 
 VERSION = 1
@@ -37,9 +38,18 @@ _KNOWN = (  # what a classifier gets to see: Latin, Greek, Cyrillic, punctuation
 )  # fmt: skip
 _STAND_IN = "\xa4"
 _CJK_NAME = re.compile("[\u3040-\u30ff\u4e00-\u9fff]{2,8}")
+_CJK_CUE = re.compile(r"(?i)作者|著者|译|訳|翻译|author|\bby\b|copyright|©|@")
 _NAME_ENDS = " \t.,;:'\"`-_*()[]{}<>/&|#~!?=+"
 _LOGIN = re.compile(r"[A-Za-z0-9](?:[\w.-]{0,37}[A-Za-z0-9])?")
+_BEFORE_LOGIN = re.compile(
+    r"(?i)(?:@|[.](?:com|org|io)/~?|~|/home/|[\\/]users[\\/]"
+    r"|\b(?:user(?: ?name)?|log(?:in|ged in)|sign in|account|nick|handle|irc|github|twitter|id)"
+    r"(?: as| user| is| was)?[\s:='\"`*]{1,4}"
+    r"|\b(?:by|thanks|thanks to|author|todo|fixme|xxx|note)[\s:(]{1,3}|\bssh |\bas (?:user )?['\"`]?)$"
+)
+_FILE = re.compile(r"\.\w{1,4}$")
 _LOGIN_PART = re.compile(r"[\w.-]")
+_VALUE_SIGN = re.compile(rb"[0-9!@#$%^&*]")
 _VALUE_PART = re.compile(r"[^\s\"'`<>(){}\[\],;|]")
 _COPYRIGHT = re.compile(r"(?i)copyright|\(c\)|©|&copy;")
 _COMMENT = re.compile(r"\s*(?:#|//|/\*|\*|--|;|%|<!--|\"\"\"|'''|REM\b|dnl\b|\.\.)")
@@ -150,12 +160,27 @@ def _name(line: str, start: int, end: int) -> tuple[int, int] | None:
         end -= 1
     text = line[start:end]
     if _CJK_NAME.fullmatch(text):
-        return start, end
+        return (start, end) if _CJK_CUE.search(line, 0, start) else None
+    end = _whole_name(line, start, end)
+    text = line[start:end]
     raw = text.encode()
     if NAME.fullmatch(raw) is None or not is_person(raw):
         return None
+    if not (text[0].isupper() and text.split()[-1][0].isupper()):
+        return None
     is_part = line[end : end + 1] in ("_", "(") or line[start - 1 : start] in ("_", "\\", "/", "@")
     return None if is_part else (start, end)
+
+
+def _whole_name(line: str, start: int, end: int) -> int:
+    """Behind the further names that follow, if they do: `Jane Doe` of `Jane Doe Roebuck`."""
+    match = NAME.match(line[start:].encode())
+    if match is None or not is_person(match[0]) or " " not in line[start:end]:
+        return end
+    longer = start + len(match[0].decode("utf-8", "ignore"))
+    added = line[end:longer].split()
+    is_names = all(word[0].isupper() and word.lower().encode() not in words() for word in added)
+    return longer if longer > end and is_names else end
 
 
 def _username(line: str, start: int, end: int) -> tuple[int, int] | None:
@@ -167,6 +192,9 @@ def _username(line: str, start: int, end: int) -> tuple[int, int] | None:
     text = line[start:end]
     if (
         not _LOGIN.fullmatch(text)
+        or _FILE.search(text)
+        or not _BEFORE_LOGIN.search(line[:start])
+        or text.isupper()
         or not is_username(text.encode())
         or is_placeholder(text.encode())
     ):
@@ -177,7 +205,15 @@ def _username(line: str, start: int, end: int) -> tuple[int, int] | None:
 def _password(line: str, start: int, end: int) -> tuple[int, int] | None:
     start, end = _value(line, start, end)
     raw = line[start:end].encode()
-    is_none = len(raw) < 4 or is_placeholder(raw) or is_template(raw) or raw.lower() in words()
+    is_none = (
+        len(raw) < 4
+        or b" " in raw
+        or _VALUE_SIGN.search(raw) is None
+        or NOT_PASSWORD.fullmatch(raw)
+        or is_placeholder(raw)
+        or is_template(raw)
+        or raw.lower() in words()
+    )
     if is_none or (raw.isalpha() and is_worded(raw)) or line[end : end + 1] == "(":
         return None
     return (start, end) if _may_be_taken(line, start, end) else None
@@ -186,7 +222,13 @@ def _password(line: str, start: int, end: int) -> tuple[int, int] | None:
 def _key(line: str, start: int, end: int) -> tuple[int, int] | None:
     start, end = _value(line, start, end)
     raw = line[start:end].encode()
-    is_key = len(raw) >= 12 and is_random(raw) and not is_placeholder(raw) and not is_template(raw)
+    is_key = (
+        len(raw) >= 12
+        and raw[:1] != b"$"
+        and is_random(raw)
+        and not is_placeholder(raw)
+        and not is_template(raw)
+    )
     return (start, end) if is_key and _may_be_taken(line, start, end) else None
 
 

@@ -128,7 +128,7 @@ _CODE = re.compile(
 )
 _IDENTIFIER = re.compile(rb"[A-Za-z_]+\Z")
 _WEAK_PASSWORD = re.compile(rb"(?i)[a-z]*\Z")
-_NOT_PASSWORD = re.compile(  # a version, an option, an encoding, an algorithm, a protocol, escapes alone
+NOT_PASSWORD = re.compile(  # a version, an option, an encoding, an algorithm, a protocol, escapes alone
     rb"(?i)[~^<>=v]{0,2}\d+(?:\.(?:\d+|x|\*)){1,3}(?:[-.]?(?:rc|alpha|beta|dev|post|b)\.?\d*)?|--?[a-z][a-z-]*=?"
     rb"|(?:non-|not-|bad-)?(?:utf|ucs)[-_]?\d+(?:[-_]?[lb]e)?|latin[-_]?\d|iso-?8859-\d+|cp\d{3,4}|base(?:16|32|58|64)\w{0,4}"
     rb"|(?:hmac-?)?sha-?[0-9]{1,3}(?:[-_]\w+)?|md[45]|[re]s(?:256|384|512)|hs(?:256|384|512)|aes-?\d+(?:-\w+)?|pbkdf2\w*"
@@ -519,7 +519,7 @@ def _judge_password(value: bytes, is_bare: bool) -> tuple[str, str, float] | Non
         or value.startswith((b"$2", b"$1$", b"$5$", b"$6$", b"{"))
     ):
         return None
-    if _NOT_PASSWORD.fullmatch(value):
+    if NOT_PASSWORD.fullmatch(value):
         return None
     plain = _FOREIGN.sub(b"", value)
     if plain != value and not re.search(rb"[0-9]", plain):

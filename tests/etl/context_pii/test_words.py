@@ -31,7 +31,7 @@ def values(line: str, *entities: tuple[str, str]) -> list[tuple[str, str]]:
 
 
 def test_spans_are_bytes_of_what_was_tagged() -> None:
-    line = "é 🙂 # thanks to Jürgen Q. Doerfel, and jdoerfel7!"
+    line = "é 🙂 # thanks to Jürgen Q. Doerfel, and by jdoerfel7!"
     assert values(line, ("NAME", "Jürgen Q. Doerfel"), ("USERNAME", "jdoerfel7")) == [
         ("name", "Jürgen Q. Doerfel"), ("username", "jdoerfel7"),
     ]  # fmt: skip
@@ -49,6 +49,12 @@ def test_spans_are_bytes_of_what_was_tagged() -> None:
         ("the password is ${PASS}", "PASSWORD", "PASS"),
         ("the key is example_key_1234", "KEY", "example_key_1234"),
         ("x Jane Doerfel", "ORG", "Jane Doerfel"),
+        ("типа индекса", "NAME", "типа индекса"),
+        ("配置项的值", "NAME", "配置项"),
+        ("see misc.rst", "USERNAME", "misc.rst"),
+        ("fix uv_alloc_cb here", "USERNAME", "uv_alloc_cb"),
+        ("the password is output_dir", "PASSWORD", "output_dir"),
+        ("password of the pkcs12 certificate", "PASSWORD", "pkcs12 certificate"),
     ],
 )
 def test_what_cannot_be_such_a_thing_is_none(line: str, entity: str, text: str) -> None:
@@ -62,6 +68,8 @@ def test_what_cannot_be_such_a_thing_is_none(line: str, entity: str, text: str) 
         ("Log in as `jdoerfel7` first", "USERNAME", "jdoerfel7", "jdoerfel7"),
         ("/* by Jane Doerfel. */", "NAME", "Jane Doerfel.", "Jane Doerfel"),
         ("作者: 王小明", "NAME", "王小明", "王小明"),
+        ("(Saúl Doerfel Corretgé)", "NAME", "Saúl Doerfel", "Saúl Doerfel Corretgé"),
+        ("by Jane Doerfel University", "NAME", "Jane Doerfel", "Jane Doerfel"),
     ],
 )
 def test_a_span_is_the_whole_value_and_nothing_else(

@@ -6,7 +6,7 @@ VENV4 := .venv-spark4
 BIN := $(VENV)/bin
 DEMO := build/demo
 # Two processes: the tests that need a Spark session share one, the others run beside it.
-PARALLEL := --numprocesses 2 --dist loadgroup
+PARALLEL := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 # DeepSpeed's operators are compiled where they are used; on a machine without a GPU its accelerator is the CPU.
 DEEPSPEED := DS_BUILD_OPS=0 DS_ACCELERATOR=cpu

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,14 +18,26 @@ if TYPE_CHECKING:
     from jobs.lake import DeltaLake
 
 
-@pytest.hookimpl(tryfirst=True)
+def needs_spark(path: Path) -> bool:
+    return "mark.spark" in path.read_text()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes one has all tests that use the session, and begins with them; the other has
-    the rest, a file at a time: a second Spark would only warm up again what the first is at."""
-    for item in items:
-        group = "spark" if item.get_closest_marker("spark") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.get_closest_marker("spark") is None)
+    known = {path: needs_spark(path) for path in {item.path for item in items}}
+    items.sort(key=lambda item: not known[item.path])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of two processes one has all files that need Spark, and begins with them; the other has the rest,
+    a file at a time: a second Spark would only warm up again what the first is at."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class BySession(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "spark" if needs_spark(config.rootpath / file) else file
+
+    return BySession(config, log)
 
 
 @pytest.fixture(scope="session")

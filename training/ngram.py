@@ -172,22 +172,18 @@ def _pieces(tokens: Tokens, order: int) -> Iterator[tuple[Tokens, int]]:
 
 
 def baselines(
-    manifest: Path, orders: Sequence[int] = (1, 2, 3), length: int | None = None
+    manifest: Path, orders: Sequence[int], windows: tuple[int, int] | None = None
 ) -> dict[str, Loss]:
-    """By name, on the tokens of the validation split; with `length`, on those of whole windows alone, as a
-    model of that context is evaluated."""
+    """By name, on the tokens of the validation split; with `windows` (length, tokens at most) on those
+    that a model of that context is evaluated on."""
     train, validation = (Shards(manifest, split) for split in ("train", "validation"))
     vocabulary = int(train.manifest["tokenizer"]["vocabulary"])
-    held_out = [_whole_windows(shard.tokens, length) for shard in validation.shards]
+    held_out: list[Tokens] = [np.asarray(shard.tokens) for shard in validation.shards]
+    if windows is not None:
+        chosen = validation.spread(*windows)
+        held_out = [validation.window(one.shard, one.number, windows[0]) for one in chosen]
     read = [np.asarray(shard.tokens) for shard in train.shards]
     return {NAMES[order]: KneserNey.fit(read, order, vocabulary).loss(held_out) for order in orders}
-
-
-def _whole_windows(tokens: Tokens, length: int | None) -> Tokens:
-    if length is None:
-        return np.asarray(tokens)
-    num_windows = max(0, (len(tokens) - 1) // length)
-    return np.asarray(tokens[: num_windows * length + 1])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -196,10 +192,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--manifest", type=Path, required=True, help="of the packed shards")
     parser.add_argument("--orders", type=int, nargs="+", default=[1, 2, 3], choices=sorted(NAMES))
-    parser.add_argument("--length", type=int, help="tokens of a window; all tokens if not given")
+    parser.add_argument(
+        "--windows", type=int, nargs=2, metavar=("LENGTH", "TOKENS"),
+        help="a training configuration's last sequence_length and validation.max_tokens: the same "
+        "tokens; all if not given",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     try:
-        found = baselines(args.manifest, args.orders, args.length)
+        found = baselines(args.manifest, args.orders, args.windows and tuple(args.windows))
     except StackmillError as error:
         sys.stderr.write(f"training.ngram: {error}\n")
         return error.exit_code

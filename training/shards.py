@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,11 @@ class Shard:
     sha256: str
     tokens: Tokens
     ends: Ints  # behind each document's end, ascending
+
+
+class Window(NamedTuple):
+    shard: int
+    number: int
 
 
 class Shards:
@@ -58,6 +63,19 @@ class Shards:
         """Windows of each shard."""
         counts = [max(0, (len(shard.tokens) - 1) // length) for shard in self.shards]
         return np.array(counts, np.int64)
+
+    def spread(self, length: int, max_tokens: int) -> list[Window]:
+        """Windows of at most so many tokens, evenly over all; one at least, where there is one."""
+        ends = np.cumsum(self.window_counts(length))
+        total = int(ends[-1]) if len(ends) else 0
+        wanted = min(total, max(1, max_tokens // length))
+        chosen = (np.arange(wanted) * total) // max(1, wanted)
+        owners = np.searchsorted(ends, chosen, side="right")
+        begins = np.concatenate(([0], ends[:-1]))
+        return [
+            Window(int(shard), int(number - begins[shard]))
+            for shard, number in zip(owners, chosen, strict=True)
+        ]
 
     def window(self, shard: int, number: int, length: int) -> Tokens:
         """uint16[length + 1]"""

@@ -14,7 +14,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from training.config import StageConfig, ValidationConfig
 from training.corpus import Corpus, OpenSource
 from training.model import packed
 from training.ranks import Rank
-from training.shards import Ints, Shards
+from training.shards import Ints, Window
 
 BETWEEN = ""  # the language of tokens that are in no file
 
@@ -62,28 +62,23 @@ class Scores:
     languages: dict[str, Score]
 
 
-class _Window(NamedTuple):
-    shard: int
-    number: int
-
-
 @dataclasses.dataclass(frozen=True)
 class Validation:
     """The windows of one stage's length, and the language of each of their tokens."""
 
     corpus: Corpus
     languages: tuple[str, ...]
-    windows: tuple[tuple[_Window, ...], ...]  # of each source
+    windows: tuple[tuple[Window, ...], ...]  # of each source
     files: tuple[dict[int, tuple[Ints, Ints, Ints]], ...]  # shard -> offsets, ends, languages
 
-    def rows(self, source: int, windows: list[_Window], length: int) -> tuple[Batch, Ints]:
+    def rows(self, source: int, windows: list[Window], length: int) -> tuple[Batch, Ints]:
         """A batch of these windows, and the number of the language of each label."""
         shards = self.corpus.sources[source].validation
         tokens = np.stack([shards.window(one.shard, one.number, length) for one in windows])
         languages = np.stack([self._languages(source, window, length) for window in windows])
         return batch_of(tokens, np.full(len(windows), source)), languages
 
-    def _languages(self, source: int, window: _Window, length: int) -> Ints:
+    def _languages(self, source: int, window: Window, length: int) -> Ints:
         """int64[T]"""
         offsets, ends, languages = self.files[source][window.shard]
         labels = np.arange(window.number * length + 1, (window.number + 1) * length + 1)
@@ -97,7 +92,7 @@ def open_validation(corpus: Corpus, stage: StageConfig, config: ValidationConfig
     languages: dict[str, int] = {BETWEEN: 0}
     windows, files = [], []
     for source in corpus.sources:
-        found = _spread(source.validation, stage.sequence_length, config.max_tokens)
+        found = source.validation.spread(stage.sequence_length, config.max_tokens)
         if not found:
             raise ConfigError(
                 f"data.sources.{source.config.name}: expected a window of {stage.sequence_length} tokens to "
@@ -157,20 +152,6 @@ def _scores(validation: Validation, totals: Any) -> Scores:
         if name != BETWEEN and by_language[number, 1]
     }
     return Scores(whole, sources, languages)
-
-
-def _spread(shards: Shards, length: int, max_tokens: int) -> list[_Window]:
-    """At most so many tokens, evenly over all windows."""
-    ends = np.cumsum(shards.window_counts(length))
-    total = int(ends[-1]) if len(ends) else 0
-    wanted = min(total, max(1, max_tokens // length))
-    chosen = (np.arange(wanted) * total) // max(1, wanted)
-    owners = np.searchsorted(ends, chosen, side="right")
-    begins = np.concatenate(([0], ends[:-1]))
-    return [
-        _Window(int(shard), int(number - begins[shard]))
-        for shard, number in zip(owners, chosen, strict=True)
-    ]
 
 
 def _files_of(

@@ -159,7 +159,7 @@ def test_higher_orders_foretell_regular_text_better_and_the_command_says_so(
     assert losses == sorted(losses, reverse=True)
     assert losses[1] < 0.6 < 1.0 < losses[0]
     assert {one["tokens"] for one in found.values()} == {2 * 60}
-    windows = ngram.baselines(tmp_path / "manifest.json", (1,), 50)
+    windows = ngram.baselines(tmp_path / "manifest.json", (1,), (50, 1000))
     assert windows["unigram"].num_tokens == 100 - 1  # but for the one behind the first end
     assert ngram.main(["--manifest", str(tmp_path / "none.json")]) == 3
     assert "stackmill pack" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from etl import tables
-from etl.facts import annotators, heads, kernels, quality
+from etl.facts import heads, kernels, quality
 from etl.facts.annotators import GROUPS, INPUT, OUTPUT, annotate_batch
 
 ALL = sum(group.bit for group in GROUPS)

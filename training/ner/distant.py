@@ -260,6 +260,7 @@ def _labelled(line: Line, num_packages: collections.Counter[str], people: People
         match.span()
         for match in _MENTION.finditer(line.text)
         if line.text[: match.start()].strip(" \t*/#;-%")  # a decorator or doc tag is no mention
+        and not any(low < match.end() and match.start() < high for low, high, _ in line.spans)
     ]
     text, position = "", 0
     entities, masked = [], []

@@ -85,7 +85,8 @@ def encode(lines: list[Labelled], vocab: Path, max_length: int) -> list[Encoded]
             encoding.offsets, encoding.special_tokens_mask, strict=True
         ):
             is_first = not is_special and end > start and start in label_at and start not in seen
-            seen.add(start)
+            if is_first:
+                seen.add(start)
             labels.append(label_at[start] if is_first else IGNORED)
         found.append(Encoded(encoding.ids, labels))
     return found

@@ -40,6 +40,9 @@ AUTHOR_LOGIN_HINT = rb"(?:@author|__author__|\b[Aa]uthor:)[ \t\"'=]{1,6}[a-z]"
 
 _HANDLE = re.compile(rb"[A-Za-z0-9](?:[A-Za-z0-9]|[-_](?=[A-Za-z0-9])){1,38}")
 _LOGIN = re.compile(rb"[A-Za-z_][A-Za-z0-9_.-]{1,31}")
+_OWNER = re.compile(
+    rb"[a-z][a-z0-9-]{1,31}"
+)  # of a TODO: classes and options have capitals, underscores
 _CREDIT = re.compile(
     rb"(?i)(?:thanks?|thx|thank you|kudos|props|credits?|by|cc|via|from|to|and|patch|fix(?:ed)?|reported|suggested"
     rb"|merged|authors?|owners?|maintain\w*|contribut\w*|with|h/t|ping|hi|hey|hello|ask|see|review\w*|team|@[\w-]+,?|&|\+)"
@@ -53,7 +56,8 @@ _OWN = re.compile(rb"(?i)(?:my|your|some|the)[-_]|mylogin|myname")
 _ROLES = frozenset(
     b"octocat user username users root admin ubuntu debian vagrant travis runner runneradmin circleci jovyan me you"
     b" foo bar docker app public shared default ec2-user centos git www www-data jenkins build linuxbrew test"
-    b" tester guest"
+    b" tester guest dependabot dependabot-preview renovate renovate-bot pre-commit-ci github-actions pyup-bot"
+    b" meeseeksdev meeseeksmachine allcontributors codecov"
     b" name yourname your_name youruser myuser my_user someone somebody anonymous nobody user1 user2 alice bob"
     b" administrator all node coder vscode codespace dev developer ci conda anaconda spark hadoop pi gitpod"
     b" appveyor builder worker postgres mysql sponsors orgs topics features about settings login join search share"
@@ -90,7 +94,7 @@ def check_todo(view: memoryview, low: int, high: int, hit: int) -> list[User]:
         name = part.strip(b" @")
         place = start + inside.index(part, position) + (part.index(name) if name else 0)
         position += len(part) + 1
-        is_login = _LOGIN.fullmatch(name) and b"." not in name and not _TICKET.fullmatch(name)
+        is_login = _OWNER.fullmatch(name) and not _TICKET.fullmatch(name)
         if not is_login or not _is_somebody(name):
             break
         found.append(User(place, place + len(name), TODO))
@@ -106,12 +110,13 @@ def check_home(view: memoryview, low: int, high: int, hit: int) -> list[User]:
     name = match[0].rstrip(b".-")
     before = bytes(view[max(low, start - 40) : start])
     path = max(before.rfind(b"/home/"), before.rfind(b"/Users/"))
+    is_file = name.endswith((b".py", b".sh", b".txt", b".log"))
     is_url = path > 0 and re.search(rb"[A-Za-z0-9_}\])>~$%.]\Z", before[:path]) is not None
     after = bytes(view[start + len(match[0]) : min(high, start + len(match[0]) + 1)])
     is_call = after in (b"(", b"{", b"=", b"<", b"$", b"%", b"*", b"@") or after >= b"\x80"
     return (
         []
-        if is_url or is_call or not _is_somebody(name)
+        if is_file or is_url or is_call or not _is_somebody(name)
         else [User(start, start + len(name), HOME)]
     )
 

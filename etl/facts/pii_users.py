@@ -72,7 +72,7 @@ def check_mention(view: memoryview, low: int, high: int, hit: int) -> list[User]
     """`thanks @jane7`, `(#12, @jane7)`, `[@jane7](...)`; no decorator, doc tag, package scope or CSS rule."""
     start = hit - 2
     found = _handle(view, high, start)
-    if found is None:
+    if found is None or b"_" in bytes(view[slice(*found)]):  # @type_check_only
         return []
     before = bytes(view[max(low, start - 81) : start - 1]).rpartition(b"\n")[2]
     after = bytes(view[found[1] : min(high, found[1] + 3)])

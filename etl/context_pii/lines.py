@@ -17,9 +17,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from etl.facts.kernels import Bytes, Mask, Offsets, kernel, string_views
+from etl.facts.kernels import (
+    FNV_OFFSET,
+    FNV_PRIME,
+    Bytes,
+    Mask,
+    Offsets,
+    fnv_step,
+    is_among,
+    kernel,
+    string_views,
+)
 from etl.facts.pii_addresses import is_alnum
 from etl.facts.pii_names import hash_of
+from etl.facts.pii_people import is_inside
 from etl.facts.pii_text import words
 
 VERSION = 1
@@ -214,7 +225,7 @@ def _lines(
                     break
                 begin, after = _around(data, position, high, hits[hit] - 1)
             position = after + 1
-            rank = 2
+            rank = PROSE
             i = hit
             while i < len(hits) and hits[i] <= after + 1:
                 rank = min(rank, int(ranks[i]))
@@ -323,18 +334,15 @@ def _has_shape(
         byte = data[i]
         if byte == 64 and rank == PERSON and _is_mention(data, begin, after, i, common):
             return True
-        if not _is_word(byte):
+        if not is_inside(byte):
             i += 1
             continue
         start = i
-        digits, signs, state = 0, 0, np.uint64(0xCBF29CE484222325)
-        while i < after and (_is_word(data[i]) or (data[i] == 39 or data[i] == 45)):
-            letter = data[i]
-            digits += 48 <= letter <= 57
-            signs += letter == 95
-            if 65 <= letter <= 90:
-                letter |= 0x20
-            state = (state ^ np.uint64(letter)) * np.uint64(0x100000001B3)
+        digits, signs, state = 0, 0, FNV_OFFSET
+        while i < after and (is_inside(data[i]) or (data[i] == 39 or data[i] == 45)):
+            digits += 48 <= data[i] <= 57
+            signs += data[i] == 95
+            state = fnv_step(state, data[i])
             i += 1
         length = i - start
         mixed += 0 < digits < length and length >= 5 and signs == 0
@@ -342,7 +350,7 @@ def _has_shape(
         if rank == PERSON and byte >= 0xE3 and length >= 6:
             return True
         is_initial = length == 1 and is_upper
-        is_common = is_initial or _is_in(common, np.int64(state))
+        is_common = is_initial or is_among(common, 0, len(common), np.int64(state))
         is_next = start - previous_end <= 2 and (
             data[previous_end] == 32 or (data[previous_end] == 46 and previous_end + 1 < start)
         )
@@ -365,44 +373,31 @@ def _is_mention(data: Bytes, begin: int, after: int, at: int, common: Int64) -> 
     if at == begin or data[at - 1] not in (32, 40, 91, 44):  # a blank, a bracket, a comma
         return False
     first = begin
-    while first < at and not _is_word(data[first]):
+    while first < at and not is_inside(data[first]):
         first += 1
-    state = np.uint64(0xCBF29CE484222325)
+    state = FNV_OFFSET
     i = at + 1
     while i < after and (is_alnum(data[i]) or data[i] == 45 or data[i] == 95):
-        letter = data[i] | 0x20 if 65 <= data[i] <= 90 else data[i]
-        state = (state ^ np.uint64(letter)) * np.uint64(0x100000001B3)
+        state = fnv_step(state, data[i])
         i += 1
     is_more = i < after and (
         data[i] in (64, 123, 47, 61, 40)
         or (data[i] == 46 and i + 1 < after and is_alnum(data[i + 1]))
     )
-    return first < at and i - at > 3 and not is_more and not _is_in(common, np.int64(state))
-
-
-@kernel
-def _is_word(byte: int) -> bool:
-    return is_alnum(byte) or byte == 95 or byte >= 0x80
-
-
-@kernel
-def _is_in(values: Int64, value: np.int64) -> bool:
-    low, high = 0, len(values)
-    while low < high:
-        middle = (low + high) >> 1
-        if values[middle] < value:
-            low = middle + 1
-        else:
-            high = middle
-    return low < len(values) and values[low] == value
+    return (
+        first < at
+        and i - at > 3
+        and not is_more
+        and not is_among(common, 0, len(common), np.int64(state))
+    )
 
 
 @kernel
 def _hash(data: Bytes, begin: int, after: int) -> np.int64:
     """FNV-1a with a last mix: equal lines, equal hashes."""
-    state = np.uint64(0xCBF29CE484222325)
+    state = FNV_OFFSET
     for i in range(begin, after):
-        state = (state ^ np.uint64(data[i])) * np.uint64(0x100000001B3)
+        state = (state ^ np.uint64(data[i])) * FNV_PRIME
     state ^= state >> np.uint64(32)
     state *= np.uint64(0xD6E8FEB86659FD93)
     state ^= state >> np.uint64(32)

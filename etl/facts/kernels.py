@@ -93,6 +93,30 @@ def load_word(data: Bytes, position: int, length: int) -> np.uint64:
     return word
 
 
+FNV_OFFSET, FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+
+
+@kernel
+def fnv_step(state: np.uint64, byte: int) -> np.uint64:
+    """FNV-1a of one byte more, an ASCII letter in lower case: `etl.facts.pii_names.hash_of`."""
+    if 65 <= byte <= 90:
+        byte |= 0x20
+    return (state ^ np.uint64(byte)) * FNV_PRIME
+
+
+@kernel
+def is_among(values: npt.NDArray[np.int64], first: int, last: int, value: np.int64) -> bool:
+    """Whether the ascending values[first:last] have it."""
+    low, high = first, last
+    while low < high:
+        middle = (low + high) >> 1
+        if values[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low < last and values[low] == value
+
+
 def read_only(buffer: Any, dtype: Any) -> npt.NDArray[Any]:
     """The buffer as an array that cannot be written. Arrow gives writable memory for what this process
     made itself; a kernel compiled for that is another than a worker's, whose batches came by stream."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from etl.facts.heads import find
-from etl.facts.kernels import Bytes, kernel, string_views
+from etl.facts.kernels import Bytes, fnv_step, is_among, kernel, string_views
 from etl.facts.pii_addresses import is_alnum
 from etl.facts.pii_names import ADDRESS, FIRST_WORD, FULL_NAME, MAX_WORDS, USERNAME, hash_of
 
@@ -26,7 +26,6 @@ Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
 
 _NAME, _USERNAME, _EMAIL = range(3)
-_PRIME = np.uint64(0x100000001B3)
 _BEFORE_USER = tuple(
     np.frombuffer(mark, np.uint8)
     for mark in (
@@ -73,31 +72,12 @@ def find_people(content: pa.Array, people: pa.ListArray) -> pa.ListArray:
 
 
 @kernel
-def _step(state: np.uint64, byte: int) -> np.uint64:
-    if 65 <= byte <= 90:
-        byte |= 0x20
-    return (state ^ np.uint64(byte)) * _PRIME
-
-
-@kernel
-def _holds(hashes: Int64, low: int, high: int, state: np.uint64) -> bool:
-    value = np.int64(state)
-    while low < high:
-        middle = (low + high) >> 1
-        if hashes[middle] < value:
-            low = middle + 1
-        else:
-            high = middle
-    return low < len(hashes) and hashes[low] == value
-
-
-@kernel
 def _is_letter(byte: int) -> bool:
     return 65 <= byte <= 90 or 97 <= byte <= 122 or byte >= 0x80
 
 
 @kernel
-def _is_inside(byte: int) -> bool:
+def is_inside(byte: int) -> bool:
     """It makes what stands beside it part of a longer word."""
     return is_alnum(byte) or byte == 95 or byte >= 0x80
 
@@ -125,7 +105,7 @@ def _find(
         while i < high:
             byte = data[i]
             start, after, kind = i, i, _NAME
-            if (65 <= byte <= 90 or byte >= 0xC3) and (i == low or not _is_inside(data[i - 1])):
+            if (65 <= byte <= 90 or byte >= 0xC3) and (i == low or not is_inside(data[i - 1])):
                 after = _name_end(data, i, high, hashes, first, last, seeds)
             elif byte == 64:
                 start, after = _address(data, low, high, i, hashes, first, last, seeds[3])
@@ -172,16 +152,16 @@ def _name_end(
             and i - word < 64
             and (_is_letter(data[i]) or (i > word and (data[i] == 39 or data[i] == 45)))
         ):
-            full = _step(full, data[i])
+            full = fnv_step(full, data[i])
             if part == 0:
-                state = _step(state, data[i])
+                state = fnv_step(state, data[i])
             i += 1
         if i == word or (i < high and (is_alnum(data[i]) or data[i] == 95)):
             return found
-        if part == 0 and not _holds(hashes, first, last, state):
+        if part == 0 and not is_among(hashes, first, last, np.int64(state)):
             return found
         is_upper = 65 <= data[word] <= 90 or data[word] >= 0x80
-        if part > 0 and is_upper and _holds(hashes, first, last, full):
+        if part > 0 and is_upper and is_among(hashes, first, last, np.int64(full)):
             found = i
         if i < high and data[i] == 46:
             i += 1
@@ -191,7 +171,7 @@ def _name_end(
             i += 1
         if blanks == 0:
             return found
-        full = _step(full, 32)
+        full = fnv_step(full, 32)
     return found
 
 
@@ -216,8 +196,8 @@ def _address(
         return at, at
     state = seed
     for i in range(start, after):
-        state = _step(state, data[i])
-    return (start, after) if _holds(hashes, first, last, state) else (at, at)
+        state = fnv_step(state, data[i])
+    return (start, after) if is_among(hashes, first, last, np.int64(state)) else (at, at)
 
 
 @kernel
@@ -249,7 +229,7 @@ def _user_end(
     i = start
     state = seed
     while i < high and i - start < 40 and (is_alnum(data[i]) or data[i] == 45 or data[i] == 95):
-        state = _step(state, data[i])
+        state = fnv_step(state, data[i])
         i += 1
     is_path = (
         i < high
@@ -257,4 +237,6 @@ def _user_end(
         and data[i] in (47, 46, 40)
         and (data[i] != 46 or (i + 1 < high and is_alnum(data[i + 1])))
     )
-    return i if i > start and not is_path and _holds(hashes, first, last, state) else start
+    return (
+        i if i > start and not is_path and is_among(hashes, first, last, np.int64(state)) else start
+    )

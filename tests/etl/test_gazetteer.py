@@ -77,6 +77,19 @@ def test_rows_are_looked_up_in_their_own_list() -> None:
     assert [len(row) for row in sliced.to_pylist()] == [1, 1]
 
 
+def test_a_name_of_the_next_repository_is_not_found_in_this_one() -> None:
+    """Lists lie end to end: the first hash of the next must not be taken for the last of this one."""
+    lower, higher = sorted(JANE)[0], sorted(JANE)[-1]
+    lists = pa.array([[lower - 1], sorted(JANE), [higher + 1]], pa.list_(pa.int64()))
+    found = find_people(pa.array(["Guido van Rossum"] * 3), lists).to_pylist()
+    assert [len(row) for row in found] == [0, 1, 0]
+    for own in JANE:
+        split = pa.array([[own - 1], [own]], pa.list_(pa.int64()))
+        alone = pa.array([[own - 1], []], pa.list_(pa.int64()))
+        texts = pa.array(["Guido van Rossum @jdoering7 jdoering7@box.local", "x"])
+        assert find_people(texts, split).to_pylist() == find_people(texts, alone).to_pylist()
+
+
 DECLARING = [
     (
         "Copyright (c) 2012-2020 Jane Doerfel, Bob Roebuck. All rights reserved.",

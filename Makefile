@@ -68,7 +68,7 @@ lint: setup ## ruff
 types: setup-train ## mypy, strict
 	@$(BIN)/mypy
 
-ner: demo-sources ## the classifier of the context layer, trained anew (some 10 minutes; needs the extra `train`)
+ner: demo-sources setup-train ## the classifier of the context layer, trained anew (some 10 minutes)
 	@$(BIN)/python -m training.ner --to etl/data/ner
 
 bench: setup ## the measured figures of the README

@@ -20,6 +20,7 @@ from etl.eligibility import described, judge
 from etl.errors import ConfigError
 from etl.near_dedup.config import Bounds, NearDedupConfig, config_of
 from etl.rules import Rules
+from etl.shares import is_below
 from etl.stage import Counts, Lake, Stage
 from etl.tables import (
     DECISIONS,
@@ -150,8 +151,7 @@ def _split(config: SplitConfig) -> Column:
     """validation for a share of the networks, by a keyed hash: no file moves when others come."""
     network = F.coalesce("fork_of", "repo_id")
     digest = F.sha2(F.concat(F.lit(f"{config.key}:"), network), 256)
-    share = F.conv(F.substring(digest, 1, 8), 16, 10).cast("long")
-    is_validation = share < int(config.validation_fraction * 2**32)
+    is_validation = is_below(digest, config.validation_fraction)
     return F.when(is_validation, F.lit("validation")).otherwise(F.lit("train"))
 
 

@@ -27,7 +27,7 @@ from etl.config import Config
 from etl.facts.pii_names import person_hashes
 from etl.licenses import license_role
 from etl.sources import reader_for
-from etl.sources.config import Limits, SourceConfig
+from etl.sources.config import ROW_KINDS, Limits, SourceConfig
 from etl.sources.paths import FILE_URI, basename_extension, path_flags
 from etl.sources.records import (
     STORED,
@@ -44,7 +44,6 @@ from etl.tables import BLOBS, FACT_TABLES, FILES, REPOS, SOURCE_ERRORS
 logger = logging.getLogger(__name__)
 
 READER_VERSION = 1  # part of every fingerprint: a new version reads everything again
-ROW_KINDS = ("parquet", "jsonl", "delta")
 TASK_BYTES = 24 << 20  # of listed size: small enough to balance, large enough to be worth a task
 FLUSH_BYTES = 16 << 20  # of text in one Arrow batch that a reader hands over
 FLUSH_ROWS = 4096

@@ -8,7 +8,6 @@ same after VACUUM.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -16,21 +15,16 @@ from typing import Any
 
 from jobs import conf
 from jobs.lineage import files_of, open_run, sources_of, tables_of
-from jobs.lookup import lake_of
+from jobs.lookup import lake_of, parser
 from jobs.runner import exit_code
 from jobs.tracking import tracking_uri
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="stackmill data", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--run", metavar="ID", required=True, help="parent run of the training")
-    parser.add_argument("--conf", metavar="FILE", help="YAML configuration that names the lake")
-    parser.add_argument("--lake", metavar="DIR", help="folder or URI of the tables")
-    parser.add_argument("--files", action="store_true", help="list the files too")
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
-    args = parser.parse_args(argv)
+    flags = parser("data", __doc__)
+    flags.add_argument("--run", metavar="ID", required=True, help="parent run of the training")
+    flags.add_argument("--files", action="store_true", help="list the files too")
+    args = flags.parse_args(argv)
     try:
         from mlflow import MlflowClient
 

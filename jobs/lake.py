@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from etl.errors import ConfigError, ContractError
+from etl.shares import is_below
 from etl.sources.paths import FILE_URI
 from etl.stage import SourceFiles
 from etl.tables import FILES, SCHEMA_VERSION, Table
@@ -416,7 +417,7 @@ def absolute(location: str) -> str:
 
 def in_sample(repo_id: str, sample: float) -> Column:
     """`etl.ingest.is_sampled`, as a column."""
-    return F.conv(F.substring(repo_id, 1, 8), 16, 10).cast("long") < int(sample * 2**32)
+    return is_below(repo_id, sample)
 
 
 def _in_buckets(buckets: list[str]) -> str:

@@ -19,9 +19,9 @@ from etl.errors import ConfigError, ContractError, StackmillError
 from etl.pack import manifest as manifests
 from etl.tables import CORPUS_HISTORY, RUNS, SHARD_DOCUMENTS
 from jobs.lookup import Row, rows_of
+from training.files import DATA, LISTED
 from training.seen import NEVER, Reading, readings
 
-DATA, CHECKPOINTS = "data.json", "checkpoints.json"
 TAG = "stackmill.corpus_version"  # a run that has it has read a lake
 
 
@@ -97,7 +97,7 @@ def _run_of(client: Any, run: Any) -> Run:
         run.info.status,
         int(run.data.tags.get("stackmill.step", 0)),
         data,
-        _artifact(client, run.info.run_id, CHECKPOINTS, []),
+        _artifact(client, run.info.run_id, LISTED, []),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,17 @@ from jobs import conf
 from jobs.lake import absolute, is_catalog
 
 Row = dict[str, Any]
+
+
+def parser(command: str, doc: str | None) -> argparse.ArgumentParser:
+    """Of a command that answers from a lake's tables."""
+    found = argparse.ArgumentParser(
+        prog=f"stackmill {command}", description=(doc or "").split("\n")[0]
+    )
+    found.add_argument("--conf", metavar="FILE", help="YAML configuration that names the lake")
+    found.add_argument("--lake", metavar="DIR", help="folder or URI of the tables")
+    found.add_argument("--json", action="store_true", help="print the answer as JSON")
+    return found
 
 
 def lake_of(config: conf.PipelineConfig) -> str:

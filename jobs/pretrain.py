@@ -8,7 +8,6 @@ The code is that of `python -m training.pretrain`; only here Spark is spoken to.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -16,8 +15,8 @@ from pathlib import Path
 
 from etl.config import dump
 from training.config import TrainingConfig, load
-from training.pretrain import parser, run_values
-from training.run import exit_code, start_logging
+from training.pretrain import run_values
+from training.run import main_of, parser, start_logging
 
 logger = logging.getLogger(__name__)
 
@@ -28,17 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.add_argument(
         "--nodes", type=int, help="executors that ranks run on; default: the driver's machine"
     )
-    given = flags.parse_args(argv)
     start_logging()
-    try:
-        config = _at_absolute_paths(load(given.conf, given.settings))
-        if given.dry_run:
-            sys.stdout.write(json.dumps(dump(config), indent=2) + "\n")
-            return 0
-        _distribute(config, given.ranks, given.nodes)
-    except Exception as error:  # noqa: BLE001  the process ends here, with a code
-        return exit_code(error)
-    return 0
+    return main_of(
+        flags, _load, lambda config, given: _distribute(config, given.ranks, given.nodes), argv
+    )
 
 
 def _distribute(config: TrainingConfig, ranks: int, nodes: int | None) -> None:
@@ -57,8 +49,9 @@ def _distribute(config: TrainingConfig, ranks: int, nodes: int | None) -> None:
         session.stop()
 
 
-def _at_absolute_paths(config: TrainingConfig) -> TrainingConfig:
-    """Ranks have working directories of their own."""
+def _load(path: str, settings: list[str]) -> TrainingConfig:
+    """With absolute paths: ranks have working directories of their own."""
+    config = load(path, settings)
     values = dump(config)
     values["output"] = str(Path(config.output).absolute())
     values["data"]["tokenizer"] = str(config.tokenizer_folder.absolute())

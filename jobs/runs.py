@@ -9,7 +9,6 @@ file, and with 3 if a run does not say what it read: the others are listed then.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from etl.errors import ConfigError, ContractError, StackmillError
 from etl.tables import REPOS, SHARD_DOCUMENTS
 from jobs import conf
 from jobs.lineage import checkpoints_after, history_of, reads_of, training_runs
-from jobs.lookup import lake_of, looks_like_id, no_such_repository, rows_of
+from jobs.lookup import lake_of, looks_like_id, no_such_repository, parser, rows_of
 from jobs.runner import exit_code
 from jobs.tracking import tracking_uri
 
@@ -27,14 +26,9 @@ MAX_STEPS = 12  # that are shown as text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="stackmill runs", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--file", nargs=2, metavar=("REPO", "PATH"), required=True)
-    parser.add_argument("--conf", metavar="FILE", help="YAML configuration that names the lake")
-    parser.add_argument("--lake", metavar="DIR", help="folder or URI of the tables")
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
-    args = parser.parse_args(argv)
+    flags = parser("runs", __doc__)
+    flags.add_argument("--file", nargs=2, metavar=("REPO", "PATH"), required=True)
+    args = flags.parse_args(argv)
     try:
         from mlflow import MlflowClient
 

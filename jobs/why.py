@@ -7,7 +7,6 @@ REPO is a repository's name or id. Exits with 2 where no such file was ingested,
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import json
 import sys
@@ -28,7 +27,7 @@ from etl.tables import (
     SOURCE_ERRORS,
 )
 from jobs import conf
-from jobs.lookup import Row, lake_of, looks_like_id, no_such_repository, rows_of
+from jobs.lookup import Row, lake_of, looks_like_id, no_such_repository, parser, rows_of
 from jobs.runner import exit_code
 
 MAX_FINDINGS = 50  # spans that are listed
@@ -36,15 +35,10 @@ MAX_ORIGINS = 10  # other files with the same text that are listed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="stackmill why", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("repo", help="name or id of the repository")
-    parser.add_argument("path", help="path of the file inside it")
-    parser.add_argument("--conf", metavar="FILE", help="YAML configuration that names the lake")
-    parser.add_argument("--lake", metavar="DIR", help="folder or URI of the tables")
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
-    args = parser.parse_args(argv)
+    flags = parser("why", __doc__)
+    flags.add_argument("repo", help="name or id of the repository")
+    flags.add_argument("path", help="path of the file inside it")
+    args = flags.parse_args(argv)
     try:
         answers = explain(lake_of(conf.load(args.conf, [], args.lake)), args.repo, args.path)
         if args.json:
@@ -68,14 +62,9 @@ def explain(lake: str, repo: str, path: str) -> list[Row]:
 
 def _explain(lake: str, file: Row) -> Row:
     here = {"repo_id": file["repo_id"], "path": file["path"]}
-    blob = file["blob_id"]
-    facts = [_newest(rows_of(lake, FACTS, blob_id=blob))] if blob else []
-    names = (
-        [_newest(rows_of(lake, NAME_FACTS, blob_id=blob, basename=file["basename"]))]
-        if blob
-        else []
-    )
-    held = [blob] if blob else []
+    held = [file["blob_id"]] if file["blob_id"] else []
+    facts = _newest(rows_of(lake, FACTS, blob_id=held))
+    names = _newest(rows_of(lake, NAME_FACTS, blob_id=held, basename=file["basename"]))
     findings = [
         span
         for row in (
@@ -97,9 +86,9 @@ def _explain(lake: str, file: Row) -> Row:
         "repository": _one(rows_of(lake, REPOS, repo_id=file["repo_id"])),
         "decision": decision,
         "license": _one(rows_of(lake, LICENSES, **here)),
-        "facts": {**(facts[0] if facts else {}), **(names[0] if names else {})},
+        "facts": {**facts, **names},
         "findings": findings,
-        "duplicate": _one(rows_of(lake, DUPLICATES, blob_id=blob)) if blob else {},
+        "duplicate": _one(rows_of(lake, DUPLICATES, blob_id=held)),
         "kept_repository": _one(rows_of(lake, REPOS, repo_id=kept_repo)) if kept_repo else {},
         "same_text": others,
     }

@@ -53,11 +53,6 @@ def test_commands_run_modules_that_exist(
     modules = re.findall(r"python -m ([\w.]+)", command(project, name, monkeypatch))
     assert modules
     for module in modules:
-        if (
-            module in ("training.pretrain", "training.finetune")
-            and not (ROOT / "training" / "pretrain.py").exists()
-        ):
-            pytest.skip("the training core is not there yet")
         assert importlib.util.find_spec(module), module
 
 

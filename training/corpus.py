@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from etl.errors import ConfigError
+from etl.pack.manifest import MANIFEST, name_of
 from etl.pack.tokenizer import Encoder
 from training.batches import Batches, Source
 from training.config import RunConfig, SourceConfig, StageConfig, TrainingConfig
 from training.shards import Shards
 
 FOLDER = "shards"
-MANIFEST = "manifest.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +52,6 @@ class Corpus:
             last = self.batches(stage)
             for sample in range(1, 1 + min(1024, stage.steps * stage.sequences_per_batch)):
                 last.place(stage.steps * stage.sequences_per_batch - sample)
-
-    @property
-    def manifests(self) -> dict[str, str]:
-        return {one.config.name: one.manifest for one in self.sources}
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint of this run must be of."""
@@ -149,5 +145,5 @@ def _named_by_digest(lake: Path) -> str:
     if not current.exists():
         return f"{FOLDER}/{MANIFEST}"  # opening it says what is missing
     digest = hashlib.sha256(current.read_bytes()).hexdigest()
-    name = f"manifest-{digest[:16]}.json"
+    name = name_of(digest)
     return f"{FOLDER}/{name if (lake / FOLDER / name).exists() else MANIFEST}"

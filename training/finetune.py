@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -20,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from etl.config import dump
 from etl.errors import ConfigError
 from etl.pack.tokenizer import Encoder
 from training.batches import IGNORED, Batch
@@ -37,9 +35,8 @@ from training.conversations import (
 from training.corpus import stages_of
 from training.loop import Loop
 from training.model import packed
-from training.pretrain import parser
 from training.ranks import Rank, joined
-from training.run import exit_code, run_loop, start_logging, start_loop, to_go_on_from
+from training.run import main_of, parser, run_loop, start_logging, start_loop, to_go_on_from
 from training.validation import Score, Scores
 
 logger = logging.getLogger(__name__)
@@ -182,16 +179,8 @@ def _evaluate(loop: Loop, rows: Rows, at_once: int, encoder: Encoder) -> Scores:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    given = parser("python -m training.finetune").parse_args(argv)
-    try:
-        config = load_finetune(given.conf, given.settings)
-        if given.dry_run:
-            sys.stdout.write(json.dumps(dump(config), indent=2) + "\n")
-            return 0
-        run(config)
-    except Exception as error:  # noqa: BLE001  the process ends here, with a code
-        return exit_code(error)
-    return 0
+    flags = parser("python -m training.finetune")
+    return main_of(flags, load_finetune, lambda config, _: run(config), argv)
 
 
 if __name__ == "__main__":

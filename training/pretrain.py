@@ -11,7 +11,6 @@ codes: 0 done, 2 configuration or usage, 3 shards or checkpoints are not what th
 
 from __future__ import annotations
 
-import argparse
 import functools
 import json
 import sys
@@ -21,15 +20,14 @@ from typing import Any
 
 import torch
 
-from etl.config import dump
 from training.checkpoints import Checkpoint, list_checkpoints
 from training.config import StageConfig, TrainingConfig, load
 from training.corpus import Corpus, open_corpus
 from training.export import CHECKPOINTS
+from training.files import DATA
 from training.model import initial_value
 from training.ranks import Rank, joined
-from training.run import exit_code, run_loop, start_logging, start_loop, to_go_on_from
-from training.session import DATA
+from training.run import main_of, parser, run_loop, start_logging, start_loop, to_go_on_from
 from training.validation import Scores, evaluate, open_validation
 
 
@@ -72,32 +70,8 @@ def _pinned(output: Path) -> dict[str, str] | None:
     return {source["name"]: source["manifest"] for source in described["mixture"]}
 
 
-def parser(program: str) -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(prog=program, allow_abbrev=False)
-    found.add_argument("--conf", metavar="FILE", required=True, help="YAML configuration")
-    found.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="settings",
-        help="override one key; may be repeated",
-    )  # fmt: skip
-    found.add_argument(
-        "--dry-run", action="store_true", help="print the resolved configuration; train nothing"
-    )
-    # The deepspeed launcher adds it; ranks come from the environment
-    found.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
-    return found
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    given = parser("python -m training.pretrain").parse_args(argv)
-    try:
-        config = load(given.conf, given.settings)
-        if given.dry_run:
-            sys.stdout.write(json.dumps(dump(config), indent=2) + "\n")
-            return 0
-        run(config)
-    except Exception as error:  # noqa: BLE001  the process ends here, with a code
-        return exit_code(error)
-    return 0
+    return main_of(parser("python -m training.pretrain"), load, lambda config, _: run(config), argv)
 
 
 if __name__ == "__main__":

@@ -6,19 +6,21 @@ rest.
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from etl.config import dump
+from etl.config import AnyConfig, dump
 from etl.errors import StackmillError
 from training import checkpoints, tracking, zero
 from training.checkpoints import Checkpoint, list_checkpoints
 from training.config import RESOLVED, RunConfig, StageConfig
 from training.export import CHECKPOINTS, export, weights_digest
+from training.files import DATA, VALIDATED, replace_text
 from training.guard import LossGuard
 from training.journal import PARENT, Journal
 from training.loop import Loop, StageBatches
@@ -26,7 +28,7 @@ from training.model import count_parameters
 from training.ranks import Rank
 from training.sample import write_samples
 from training.schedule import place_of
-from training.session import DATA, VALIDATED, Session
+from training.session import Session
 from training.validation import Scores
 
 logger = logging.getLogger(__name__)
@@ -73,8 +75,8 @@ def run_loop(
     output = Path(config.output)
     done = checkpoint.step if checkpoint else 0
     if rank.is_first:
-        _write(output / DATA, described)
-        _write(output / RESOLVED, dump(config))
+        replace_text(output / DATA, json.dumps(described, indent=1))
+        replace_text(output / RESOLVED, json.dumps(dump(config), indent=1))
     parameters = count_parameters(config.model, config.stages[-1])
     session = Session(loop, evaluate, identity, parameters, done)
     sender = tracking.start(config) if rank.is_first else None
@@ -130,13 +132,6 @@ def _say(output: Path, samples: str, folder: Path) -> None:
     sys.stdout.write("\n".join(lines))
 
 
-def _write(path: Path, values: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(values, indent=1), "utf-8")
-    temporary.replace(path)
-
-
 def start_logging(rank: Rank | None = None) -> None:
     """Rank 0 says how it goes; the others, only what is wrong."""
     level = logging.INFO if rank is None or rank.is_first else logging.WARNING
@@ -144,6 +139,40 @@ def start_logging(rank: Rank | None = None) -> None:
     logging.getLogger("training").setLevel(level)
     for noisy in ("DeepSpeed", "mlflow", "alembic", "transformers", "numba", "torch"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def parser(program: str) -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(prog=program, allow_abbrev=False)
+    found.add_argument("--conf", metavar="FILE", required=True, help="YAML configuration")
+    found.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="settings",
+        help="override one key; may be repeated",
+    )  # fmt: skip
+    found.add_argument(
+        "--dry-run", action="store_true", help="print the resolved configuration; train nothing"
+    )
+    # The deepspeed launcher adds it; ranks come from the environment
+    found.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+    return found
+
+
+def main_of(
+    flags: argparse.ArgumentParser,
+    load: Callable[[str, list[str]], AnyConfig],
+    act: Callable[[AnyConfig, argparse.Namespace], None],
+    argv: Sequence[str] | None,
+) -> int:
+    """Reads the command line and the configuration, acts, and gives the exit code."""
+    given = flags.parse_args(argv)
+    try:
+        config = load(given.conf, given.settings)
+        if given.dry_run:
+            sys.stdout.write(json.dumps(dump(config), indent=2) + "\n")
+        else:
+            act(config, given)
+    except Exception as error:  # noqa: BLE001  the process ends here, with a code
+        return exit_code(error)
+    return 0
 
 
 def exit_code(error: BaseException) -> int:

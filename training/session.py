@@ -23,6 +23,7 @@ from training import checkpoints, throughput
 from training.checkpoints import Checkpoint
 from training.config import RESOLVED, RunConfig, StageConfig
 from training.export import CHECKPOINTS
+from training.files import DATA, LISTED, VALIDATED, replace_text
 from training.journal import PARENT, Journal
 from training.loop import Loop, Timing
 from training.schedule import Place
@@ -31,9 +32,6 @@ from training.validation import Scores
 
 logger = logging.getLogger(__name__)
 
-DATA = "data.json"
-LISTED = "checkpoints.json"
-VALIDATED = "validation.json"
 EVALUATION = "evaluation"
 PACKAGES = ("stackmill", "torch", "deepspeed", "transformers", "mlflow", "numpy")
 
@@ -143,10 +141,9 @@ class Session:
         self.journal.begin(EVALUATION, "validation", {"stackmill.kind": "evaluation"})
         self.journal.metrics(EVALUATION, done, {**main, **_by_part(self.scores)})
         found = {"step": done, "stage": stage.name, **_table(self.scores)}
-        (self.output / VALIDATED).write_text(json.dumps(found, indent=1), "utf-8")
-        self.journal.text(
-            EVALUATION, f"validation/step-{done:09d}.json", json.dumps(found, indent=1)
-        )
+        text = json.dumps(found, indent=1)
+        replace_text(self.output / VALIDATED, text)
+        self.journal.text(EVALUATION, f"validation/step-{done:09d}.json", text)
 
     def save(self, done: int) -> Checkpoint:
         folder = self.output / CHECKPOINTS
@@ -164,7 +161,7 @@ class Session:
                 for one in checkpoints.list_checkpoints(folder)
             ]
             text = json.dumps(listed, indent=1)
-            (self.output / LISTED).write_text(text, "utf-8")
+            replace_text(self.output / LISTED, text)
             self.journal.text(PARENT, LISTED, text)
             self.journal.tags(PARENT, {"stackmill.step": done})
             logger.info("step %d: checkpoint %s", done, made.path)

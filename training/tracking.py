@@ -26,6 +26,7 @@ from typing import Any
 
 from etl.errors import StackmillError
 from training.config import RunConfig, load_resolved
+from training.files import replace_text
 from training.journal import JOURNAL, PARENT
 from training.store import SQLITE, Store, open_experiment
 
@@ -107,7 +108,9 @@ class Sender:
 
     def _save(self) -> None:
         state = {"uri": self.uri, "experiment": self.experiment}
-        _replace(self.folder / STATE, json.dumps({**state, "runs": self.runs, "sent": self.sent}))
+        replace_text(
+            self.folder / STATE, json.dumps({**state, "runs": self.runs, "sent": self.sent})
+        )
 
     def _begin(self, store: Store, lines: list[dict[str, Any]]) -> None:
         for line in lines:
@@ -280,12 +283,6 @@ def _grouped(lines: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Neighbours that are of one kind and one run."""
     keyed = itertools.groupby(lines, key=lambda line: (line["op"], line["run"]))
     return [list(group) for _, group in keyed]
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -40,11 +40,6 @@ class Score:
     tokens: float = 0.0
     bytes: float = 0.0
 
-    def add(self, nats: float, tokens: float, num_bytes: float) -> None:
-        self.nats += nats
-        self.tokens += tokens
-        self.bytes += num_bytes
-
     @property
     def loss(self) -> float:
         """Nats a token."""

@@ -18,11 +18,16 @@ FORMAT = 1  # of shards and manifest
 MANIFEST = "manifest.json"
 
 
+def name_of(digest: str) -> str:
+    """The name that a manifest of this SHA-256 keeps."""
+    return f"manifest-{digest[:16]}.json"
+
+
 def write(folder: Path, manifest: dict[str, Any]) -> Path:
     """`manifest` with FORMAT, under both names; the one that it keeps."""
     text = json.dumps({"format": FORMAT, **manifest}, indent=1)
     folder.mkdir(parents=True, exist_ok=True)
-    own = f"manifest-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    own = name_of(hashlib.sha256(text.encode()).hexdigest())
     for name in (own, MANIFEST):
         temporary = folder / f".{uuid.uuid4().hex}.part"
         temporary.write_text(text, "utf-8")

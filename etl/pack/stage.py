@@ -30,6 +30,7 @@ from etl.errors import ConfigError
 from etl.near_dedup.arrow import parts_of
 from etl.pack import documents, manifest, tokenizer
 from etl.pack.validation import Overlap, overlap
+from etl.shares import is_below
 from etl.stage import Counts, Lake, Stage
 from etl.tables import CORPUS, SHARD_DOCUMENTS, SHARDS
 
@@ -109,10 +110,8 @@ def train_tokenizer(lake: Lake, config: TokenizerConfig) -> Counts:
             "train_tokenizer: expected files in `corpus`, found none: run `stackmill refresh`"
         )
     digest = F.sha2(F.concat_ws(" ", F.lit(config.key), "repo_id", "path"), 256)
-    place = F.conv(F.substring(digest, 1, 8), 16, 10).cast("long")
-    bound = min(2**32, int(2**32 * config.sample_bytes / total))
     sample = (
-        rows.where(place < bound)
+        rows.where(is_below(digest, min(1.0, config.sample_bytes / total)))
         .select(digest.alias("place"), "content", "length_bytes")
         .orderBy("place")
     )

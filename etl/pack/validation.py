@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from etl.batches import gathered
+from etl.shares import is_below
 from etl.stage import Lake
 
 VALIDATION_BYTES = 256 << 20  # of text that is compared: its shingles are held by every worker
@@ -60,8 +61,7 @@ def overlap(lake: Lake, rows: DataFrame, floor: float, folder: Path) -> Overlap:
         return Overlap(0, 0, [])
     lake.batch_rows(BATCH_ROWS)
     digest = F.sha2(F.concat_ws(" ", "repo_id", "path"), 256)
-    place = F.conv(F.substring(digest, 1, 8), 16, 10).cast("long")
-    sample = validation.where(place < min(2**32, int(2**32 * VALIDATION_BYTES / sums["bytes"])))
+    sample = validation.where(is_below(digest, min(1.0, VALIDATION_BYTES / max(1, sums["bytes"]))))
     shingled = sample.select("repo_id", "path", "content").mapInArrow(_shingle, _SHINGLED)
     found = sorted(shingled.collect(), key=lambda row: (row["repo_id"], row["path"]))
     path = folder / f".{uuid.uuid4().hex}.part"

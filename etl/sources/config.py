@@ -16,6 +16,7 @@ from etl.sources.records import MAX_TEXT_BYTES
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # s3://, abfss://, dbfs:/
 Kind = Literal["tree", "site-packages", "git", "archives", "parquet", "jsonl", "delta"]
+ROW_KINDS = ("parquet", "jsonl", "delta")  # a row a file; of the others a unit a repository
 
 
 class Limits(Config):
@@ -54,7 +55,7 @@ class SourceConfig(Config):
 
     @model_validator(mode="after")
     def _has_names(self) -> SourceConfig:
-        if self.leave_out and self.kind in ("parquet", "jsonl", "delta"):
+        if self.leave_out and self.kind in ROW_KINDS:
             raise ValueError(
                 f"leave_out: expected a source of repositories, found {self.kind}: its rows are all read"
             )

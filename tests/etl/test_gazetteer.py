@@ -11,7 +11,7 @@ from etl.assemble import FAKE_KEY, AssembleConfig, assemble
 from etl.decide import DecideConfig, decide
 from etl.errors import ConfigError
 from etl.facts.pii import scan
-from etl.facts.pii_names import person_hashes
+from etl.facts.pii_names import FIRST_WORD, FULL_NAME, USERNAME, hash_of, person_hashes
 from etl.facts.pii_people import find_people
 from etl.gazetteer import MAX_HASHES, gazetteers
 from etl.tables import CORPUS
@@ -90,43 +90,51 @@ def test_a_name_of_the_next_repository_is_not_found_in_this_one() -> None:
         assert find_people(texts, split).to_pylist() == find_people(texts, alone).to_pylist()
 
 
-DECLARING = [
+DECLARING: list[tuple[str, list[str], list[str]]] = [  # a text, its names, its logins
     (
         "Copyright (c) 2012-2020 Jane Doerfel, Bob Roebuck. All rights reserved.",
         ["Jane Doerfel", "Bob Roebuck"],
+        [],
     ),
-    ("# © 2020 Jürgen Müller and contributors", ["Jürgen Müller"]),
-    (" * @author Jane Doerfel", ["Jane Doerfel"]),
-    ('__author__ = "Jane Doerfel"', ["Jane Doerfel"]),
-    ("Signed-off-by: Jane van Doerfel <jane@doerfel.io>", ["Jane van Doerfel"]),
-    ('"author": "Jane Doerfel",', ["Jane Doerfel"]),
-    ("Jane Doerfel <jane@doerfel.io> <old@doerfel.io>", ["Jane Doerfel"]),
-    ("Copyright 2020 Google Inc. All rights reserved.", []),
-    ("Copyright (c) The Regents of the University", []),
-    ("copyright notice and this permission notice", []),
-    ("author = get_author()", []),
-    ("the author of Some Class shall", []),
+    ("# © 2020 Jürgen Müller and contributors", ["Jürgen Müller"], []),
+    (" * @author Jane Doerfel", ["Jane Doerfel"], []),
+    ('__author__ = "Jane Doerfel"', ["Jane Doerfel"], []),
+    ("Signed-off-by: Jane van Doerfel <jane@doerfel.io>", ["Jane van Doerfel"], ["jane"]),
+    ('"author": "Jane Doerfel",', ["Jane Doerfel"], []),
+    ("Jane Doerfel <jane@doerfel.io> <old@doerfel.io>", ["Jane Doerfel"], ["jane"]),
+    ("Copyright 2020 Google Inc. All rights reserved.", [], []),
+    ("Copyright (c) The Regents of the University", [], []),
+    ("copyright notice and this permission notice", [], []),
+    ("author = get_author()", [], []),
+    ("the author of Some Class shall", [], []),
 ]
 
 
-LOGINS = {4: 1, 6: 1}  # places in DECLARING: before an address's `@` stands a login
-
-
-@pytest.mark.parametrize("place", range(len(DECLARING)))
-def test_files_declare_names_where_they_state_them(place: int) -> None:
-    text, names = DECLARING[place]
+@pytest.mark.parametrize(("text", "names", "logins"), DECLARING)
+def test_files_declare_names_where_they_state_them(
+    text: str, names: list[str], logins: list[str]
+) -> None:
     [row] = scan(pa.array([text])).to_pylist()
     raw = text.encode()
     found = [raw[s["start"] : s["end"]].decode() for s in row["spans"] if s["kind"] == "name"]
     assert found == names
-    words = {word for name in names for word in (name, name.split()[0])}
-    assert len(row["people"]) == len(words) + LOGINS.get(place, 0)
+    assert len(row["people"]) == len(
+        {word for name in names for word in (name, name.split()[0])}
+    ) + len(logins)
+    expected = [hash_of(USERNAME, login.encode()) for login in logins]
+    for name in names:
+        expected.append(hash_of(FIRST_WORD, name.split()[0].encode()))
+        expected.append(hash_of(FULL_NAME, name.encode()))
+    assert sorted(row["people"]) == sorted(expected)
 
 
 def test_owners_are_declared_as_user_names() -> None:
-    [row] = scan(pa.array(["# owners\n/src/ @octo-cat9 @acme/team @jdoering7\n"])).to_pylist()
-    assert {span["kind"] for span in row["spans"]} <= {"username"}
-    assert len(row["people"]) == 2
+    text = "# owners\n/src/ @octo-cat9 @acme/team @jdoering7\n"
+    [row] = scan(pa.array([text])).to_pylist()
+    found = [(span["kind"], text[span["start"] : span["end"]]) for span in row["spans"]]
+    assert found == [("username", "jdoering7")]  # by its own form; the list of people finds both
+    owners = [hash_of(USERNAME, login) for login in (b"octo-cat9", b"jdoering7")]
+    assert sorted(row["people"]) == sorted(owners)
 
 
 TEXT = "# by Guido van Rossum, mail jdoering7@box.local\n"

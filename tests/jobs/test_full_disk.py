@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from etl.tables import BLOBS, DECISIONS, FILES
 from jobs.__main__ import main
 from jobs.lake import DeltaLake
+from tests import disks
 from tests.jobs import small
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -21,13 +21,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own of 8 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], check=True)
-    try:
+    with disks.mounted(tmp_path / "disk", "8m") as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_full_disk_fails_clearly_and_a_rerun_completes(
@@ -50,7 +45,7 @@ def test_a_full_disk_fails_clearly_and_a_rerun_completes(
     assert readable.read(FILES).count() == before
     assert readable.read(BLOBS).where("content IS NOT NULL").count() > 0
 
-    subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
+    disks.resize(small_disk, "100m")
     report = ["--set", f"report.path={tmp_path}/index.html"]
     assert main(["refresh", *base, *report, "--source", f"tree:{trees}"]) == 0
     found = DeltaLake(spark, lake)

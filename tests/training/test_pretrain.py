@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from etl.config import dump
 from etl.errors import ConfigError, ContractError
 from etl.pack.tokenizer import Encoder
+from tests import disks
 from tests.training import jobs, plain
 from tests.training.lakes import tiny, write_lake
 from tests.training.ranks import Ranks, launch
@@ -29,7 +29,7 @@ from training.batches import IGNORED, batch_of
 from training.checkpoints import list_checkpoints
 from training.config import CheckpointConfig, TrainingConfig
 from training.corpus import open_corpus
-from training.session import DATA, LISTED, VALIDATED
+from training.files import DATA, LISTED, VALIDATED
 from training.shards import Shards
 from training.steps import read_steps
 
@@ -235,13 +235,8 @@ def test_a_rank_that_dies_ends_the_others_with_a_clear_error(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own that holds one checkpoint."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=450k", "tmpfs", str(disk)], check=True)
-    try:
+    with disks.mounted(tmp_path / "disk", "450k") as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint_and_a_rerun_completes(
@@ -255,7 +250,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint_and_a_rerun_completes(
         assert "the disk is full: expected room for the checkpoint of step 16" in said
         assert "the last good one is of step 8: free space" in said
     assert [path.name for path in small_disk.iterdir()] == ["step-000000008"]
-    subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
+    disks.resize(small_disk, "50m")
     assert train(2, config) == steps_of(whole)
 
 

@@ -20,8 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
+from etl.config import validated
 from etl.errors import ConfigError, StackmillError
 from training.score import sandbox
 from training.score.estimate import mean_pass_at_k
@@ -57,9 +56,12 @@ def _score(args: argparse.Namespace) -> None:
             f"--k {' '.join(map(str, args.k))}: expected numbers from 1 to --samples {args.samples}: draw more "
             "samples or ask for a smaller k"
         )
-    limits = _config(
-        SandboxConfig, timeout_s=args.timeout, memory_bytes=args.memory_mb << 20, unsafe=args.unsafe
-    )
+    values = {
+        "timeout_s": args.timeout,
+        "memory_bytes": args.memory_mb << 20,
+        "unsafe": args.unsafe,
+    }
+    limits = validated(SandboxConfig, values, "the call")
     sandbox.check(limits)
     store = (
         None
@@ -109,10 +111,8 @@ def _written(args: argparse.Namespace, task: Task, problems: list[Problem]) -> l
             f"{error.name}: expected an installed package, found none: install the extra `stackmill[train]`"
         ) from error
 
-    config = _config(
-        GenerateConfig, samples=args.samples, temperature=args.temperature, top_p=args.top_p,
-        max_new_tokens=args.max_new_tokens, batch_size=args.batch_size, seed=args.seed,
-    )  # fmt: skip
+    values = {name: getattr(args, name) for name in GenerateConfig.model_fields}
+    config = validated(GenerateConfig, values, "the call")
     generator = Generator(Path(args.model), config)
     return generator.completions([problem.prompt for problem in problems], task.stops)
 
@@ -168,15 +168,6 @@ def _params(args: argparse.Namespace) -> dict[str, Any]:
     )
     given = {name: getattr(args, name) for name in names}
     return {"model": args.model or "solutions", "task": args.task, **given}
-
-
-def _config(kind: type[Any], **values: Any) -> Any:
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        detail = error.errors()[0]
-        name = str(detail["loc"][0])
-        raise ConfigError(f"{name} = {detail['input']}: {detail['msg']}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

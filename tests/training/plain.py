@@ -22,7 +22,18 @@ def model_of(config: RunConfig, stage: StageConfig) -> Starcoder2ForCausalLM:
 
 
 def losses_of(model: Starcoder2ForCausalLM, batch: Batch) -> torch.Tensor:
-    """float32[rows, length], with a mask and positions written out for each token."""
+    """float32[rows, length]"""
+    logits = logits_of(model, batch)
+    labels = torch.from_numpy(batch.labels)
+    found = functional.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), ignore_index=IGNORED,
+        reduction="none",
+    )  # fmt: skip
+    return found.view(labels.shape)
+
+
+def logits_of(model: Starcoder2ForCausalLM, batch: Batch) -> torch.Tensor:
+    """float32[rows, length, vocabulary], with a mask and positions written out for each token."""
     rows, length = batch.inputs.shape
     window = model.config.sliding_window or length
     mask = np.full((rows, 1, length, length), -np.inf, np.float32)
@@ -32,17 +43,12 @@ def losses_of(model: Starcoder2ForCausalLM, batch: Batch) -> torch.Tensor:
             same = np.flatnonzero(batch.segments[row, : place + 1] == batch.segments[row, place])
             positions[row, place] = place - same[0]
             mask[row, 0, place, same[same > place - window]] = 0.0
-    logits = model(
+    found: torch.Tensor = model(
         input_ids=torch.from_numpy(batch.inputs),
         attention_mask=torch.from_numpy(mask),
         position_ids=torch.from_numpy(positions),
     ).logits
-    labels = torch.from_numpy(batch.labels)
-    found = functional.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), ignore_index=IGNORED,
-        reduction="none",
-    )  # fmt: skip
-    return found.view(rows, length)
+    return found
 
 
 def train(config: RunConfig, corpus: Corpus) -> list[float]:

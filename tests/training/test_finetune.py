@@ -9,10 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+import yaml
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from etl.config import dump
 from etl.errors import ConfigError, ContractError
 from etl.pack.tokenizer import END, Encoder
-from tests.training.lakes import write_lake
+from tests.training import jobs
+from tests.training.lakes import tiny, write_lake
+from tests.training.ranks import launch
 from training.batches import IGNORED
 from training.config import load_finetune
 from training.conversations import (
@@ -144,3 +150,84 @@ def test_a_base_that_is_no_export_is_refused(tmp_path: Path) -> None:
         ConfigError, match=r"config.json: expected the configuration of a Starcoder2"
     ):
         load_finetune(str(path), [])
+
+
+ANSWERED = "return x + 1"
+
+
+def asked(numbers: range) -> list[list[dict[str, str]]]:
+    return [
+        [{"role": "user", "content": f"f{number}"}, {"role": "assistant", "content": ANSWERED}]
+        for number in numbers
+    ]
+
+
+def nats_of_answers(base: Path, talks: list[list[dict[str, str]]]) -> float:
+    """Nats a token of answers and their ends, by transformers alone, a conversation at a time."""
+    model = AutoModelForCausalLM.from_pretrained(base).eval()
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    nats = tokens = 0.0
+    for question, answer in talks:
+        prompt = f"### Instruction\n{question['content']}\n\n### Response\n"
+        before = tokenizer.encode(prompt, add_special_tokens=False)
+        after = [*tokenizer.encode(answer["content"], add_special_tokens=False), END]
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([[*before, *after]])).logits[0]
+        said = torch.log_softmax(logits[len(before) - 1 : -1], -1)
+        nats -= float(said[torch.arange(len(after)), torch.tensor(after)].sum())
+        tokens += len(after)
+    return nats / tokens
+
+
+@pytest.mark.slow
+def test_a_base_is_tuned_to_answer_as_it_was_taught(lake: Path, tmp_path: Path) -> None:
+    """Its first loss is the base's on the answers; on two ranks as on one; what was held out is learnt too."""
+    pretrained = tiny(lake, tmp_path / "base", stages__0__steps=4, stages__1__steps=3)
+    (lines,) = launch(1, jobs.pretrain, dump(pretrained))
+    assert len(lines) == 7, lines
+    base = tmp_path / "base" / "export"
+    talks = asked(range(80))
+    (tmp_path / "chat.jsonl").write_text(
+        "".join(json.dumps({"messages": messages}) + "\n" for messages in talks)
+    )
+    kept = [messages for messages in talks if not is_held_out(messages, 0.2)]
+    assert 50 < len(kept) < 75
+    encoder = Encoder(lake / "tokenizer")
+    rows = len(pack([encode(messages, encoder) for messages in kept], 128).inputs)
+    per_batch = rows - rows % 2
+    values = {
+        "base": str(base),
+        "chat": {
+            "files": [str(tmp_path / "chat.jsonl")], "epochs": 100, "validation_share": 0.2,
+        },
+        "stages": [
+            {"name": "sft", "steps": 40, "sequence_length": 128, "sequences_per_batch": per_batch,
+             "sequences_per_rank": per_batch // 2, "learning_rate": 2e-2, "warmup_steps": 2},
+        ],
+        "zero": {"bucket_elements": 100_000, "persistent_elements": 100, "timeout_s": 60},
+        "tracking": {"tracking_uri": f"sqlite:///{lake.parent}/mlflow.db"},
+    }  # fmt: skip
+    (tmp_path / "sft.yaml").write_text(yaml.safe_dump(values))
+    found = {
+        ranks: launch(
+            ranks, jobs.finetune, str(tmp_path / "sft.yaml"), [f"output={tmp_path}/sft-{ranks}"]
+        )[0]
+        for ranks in (1, 2)
+    }
+    losses = {ranks: [line["loss"] for line in lines] for ranks, lines in found.items()}
+    assert losses[2] == pytest.approx(losses[1], rel=1e-5)
+    # A batch holds all rows but perhaps one, and answers are alike: as good as their mean
+    assert losses[1][0] == pytest.approx(nats_of_answers(base, kept), rel=1e-2)
+
+    export = tmp_path / "sft-1" / "export"
+    held_out = [messages for messages in talks if messages not in kept]
+    validated = json.loads((tmp_path / "sft-1" / "validation.json").read_text())
+    assert validated["loss"] == pytest.approx(nats_of_answers(export, held_out), rel=1e-4)
+    assert validated["loss"] < 0.1
+    tokenizer = AutoTokenizer.from_pretrained(export)
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "f99"}], return_tensors="pt", return_dict=True
+    )
+    model = AutoModelForCausalLM.from_pretrained(export).eval()
+    said = model.generate(**prompt, max_new_tokens=32, do_sample=False, eos_token_id=END)
+    assert tokenizer.decode(said[0, prompt["input_ids"].shape[1] :]) == f"{ANSWERED}<|endoftext|>"

@@ -5,7 +5,7 @@ VENV := .venv
 VENV4 := .venv-spark4
 BIN := $(VENV)/bin
 DEMO := build/demo
-# Two processes: the tests that need a Spark session share one, the others run beside it.
+# Two processes, each with a Spark session of its own: tests/conftest.py says which has what.
 PARALLEL := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 # DeepSpeed's operators are compiled where they are used; on a machine without a GPU its accelerator is the CPU.
@@ -32,7 +32,7 @@ setup-train: $(VENV)/.ready-train ## torch, DeepSpeed and transformers (5 GB), i
 # torch first: DeepSpeed's set-up imports it
 $(VENV)/.ready-train: $(VENV)/.ready
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt torch ninja setuptools wheel
-	$(DEEPSPEED) $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --no-build-isolation-package deepspeed --editable '.[spark,train,dev]'
+	$(DEEPSPEED) $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --no-build-isolation-package deepspeed --editable '.[spark,train,dev]'
 	touch $@
 
 demo-sources: setup

@@ -133,7 +133,7 @@ def _extension(path: str) -> str:
 
 
 def merged(layers: dict[str, pa.ListArray]) -> list[Prediction]:
-    """Of spans that overlap those of the first layer."""
+    """Of spans that overlap those of the first layer; by layer, file and place."""
     found: list[Prediction] = []
     rows = {name: lists.to_pylist() for name, lists in layers.items()}
     for index in range(len(next(iter(rows.values())))):
@@ -143,9 +143,11 @@ def merged(layers: dict[str, pa.ListArray]) -> list[Prediction]:
                 start, end = span["start"], span["end"]
                 if not any(one.start < end and start < one.end for one in taken):
                     detector = span.get("detector") or name
-                    taken.append(Prediction(index, span["kind"].upper(), start, end, detector))
-        found += sorted(taken, key=lambda one: one.start)
-    return found
+                    taken.append(
+                        Prediction(index, span["kind"].upper(), start, end, detector, name)
+                    )
+        found += taken
+    return sorted(found, key=lambda one: (LAYERS.index(one.layer), one.file, one.start))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
     python -m bench.pii_peers [--only detect-secrets dolma] [--split test] [--gibberish-model FILE]
 
-Each peer runs in an environment of its own under build/bench/peers, made on demand, one after another in
+Each peer runs in an environment of its own under build/bench/pii-peers, made on demand, one after another in
 one run. Prints, for each, precision, recall and F1 per kind and MB/s of one core; ours first if its
 predictions are given with --ours. Predictions are kept in build/bench/pii/predictions.
 """
@@ -21,7 +21,7 @@ from bench.pii_files import CACHE, LABELS, LabelledFile, labelled_files
 from bench.pii_score import KINDS, Prediction, restricted, score
 from etl.errors import SourceError, StackmillError
 
-ENVIRONMENTS = Path("build/bench/peers")
+ENVIRONMENTS = Path("build/bench/pii-peers")
 PACKAGES = {
     "detect-secrets": ("detect-secrets==1.5.0", "gibberish-detector==0.1.1", "regex"),
     "datatrove": ("datatrove[io,processing]==0.10.1",),

@@ -2,9 +2,10 @@
 
     python -m bench.pii_score predictions.jsonl [--split dev] [--list]
 
-A prediction is a row {"file": index of the label row, "kind", "start", "end", "detector"}, in bytes of the
-text. Two ways to match, both one to one and of the same kind: `overlap`, where the intersection is at
-least half of the union, and `exact`, the same bytes. SECRET is KEY and PASSWORD taken as one kind.
+A prediction is a row {"file": index of the label row, "kind", "start", "end", "detector", "layer"},
+in bytes of the text; figures of each layer are printed where predictions name theirs. Two ways to match,
+both one to one and of the same kind: `overlap`, where the intersection is at least half of the union, and
+`exact`, the same bytes. SECRET is KEY and PASSWORD taken as one kind.
 
 A prediction that touches a doubtful span and matches no other is left out; a doubtful span is never a
 miss. `--doubtful` counts them as labelled instead. Values are never printed: `--list` gives places.
@@ -37,6 +38,7 @@ class Prediction:
     start: int
     end: int
     detector: str = ""
+    layer: str = ""
 
 
 @dataclass
@@ -204,6 +206,28 @@ def table(files: Sequence[LabelledFile], predictions: Sequence[Prediction]) -> s
     return "\n".join(lines)
 
 
+def layered(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """The same, each named by its layer instead of its rule."""
+    return [replace(one, detector=one.layer) for one in predictions]
+
+
+def layer_table(files: Sequence[LabelledFile], predictions: Sequence[Prediction]) -> str:
+    """P/R/F1 in percent by overlap, of the first layer, of the first two, ..., in the order of `predictions`."""
+    names = list(dict.fromkeys(one.layer for one in predictions))
+    lines = [f"{'layers':16}" + "".join(f"{kind:>13}" for kind in (*KINDS, "SECRET"))]
+    for number, name in enumerate(names):
+        upto = [one for one in predictions if one.layer in names[: number + 1]]
+        scores = score(files, upto)
+        lines.append(
+            f"{'+ ' * (number > 0) + name:16}"
+            + "".join(
+                f"{100 * one.precision:5.0f}/{100 * one.recall:3.0f}/{100 * one.f1:3.0f}"
+                for one in (scores[kind] for kind in (*KINDS, "SECRET"))
+            )
+        )
+    return "\n".join(lines)
+
+
 def confusion_table(counts: Counter[tuple[str, str, str]]) -> str:
     """One line a detector and labelled kind, one column a predicted kind."""
     columns = (*KINDS, "nothing")
@@ -260,6 +284,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for split in (args.split,) if args.split else ("dev", "test"):
         half, found = restricted(files, rows, split)
         sys.stdout.write(f"\n{split}: {len(half)} files\n{table(half, found)}\n\n")
+        if any(one.layer for one in found):
+            of_layers = confusion_table(confusion(half, layered(found)))
+            sys.stdout.write(f"{layer_table(half, found)}\n\n{of_layers}\n\n")
         sys.stdout.write(confusion_table(confusion(half, found)) + "\n")
         if args.list:
             sys.stdout.writelines(line + "\n" for line in places(half, found))

@@ -18,7 +18,7 @@ from etl.facts.pii_names import COPYRIGHT_HOLDER, NAME, is_person, is_username
 from etl.facts.pii_secrets import NOT_PASSWORD
 from etl.facts.pii_text import is_placeholder, is_random, is_template, is_worded, words
 
-VERSION = 1
+VERSION = 2
 DETECTOR = "context"
 WORD = (
     r"[\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{F900}-\x{FAFF}]|[\p{L}\p{M}\p{N}]+|[^\s\p{L}\p{M}\p{N}]"
@@ -47,6 +47,12 @@ _BEFORE_LOGIN = re.compile(
     r"(?: as| user| is| was)?[\s:='\"`*]{1,4}"
     r"|\b(?:by|thanks|thanks to|author|todo|fixme|xxx|note)[\s:(]{1,3}|\bssh |\bas (?:user )?['\"`]?)$"
 )
+_CREDITED = re.compile(
+    r"(?i)(?:\b(?:by|authors?|thanks?|to|from|with|and|via|cc|copyright|maintainers?|contributors?|contact)\b|[©@:,&])"
+    r"[^.\w]{0,6}(?:[^\W\d_]+ ){0,1}$"
+)
+_CAMEL = re.compile(r"\b(?!(?:Mc|Mac|De|Di|Du|La|Le|Van|Von|Fitz)[A-Z])\w*[a-z][A-Z]")
+_GERUND = re.compile(r"\w{3,}ing\b")
 _FILE = re.compile(r"\.\w{1,4}$")
 _LOGIN_PART = re.compile(r"[\w.-]")
 _VALUE_SIGN = re.compile(rb"[0-9!@#$%^&*]")
@@ -168,8 +174,20 @@ def _name(line: str, start: int, end: int) -> tuple[int, int] | None:
         return None
     if not (text[0].isupper() and text.split()[-1][0].isupper()):
         return None
+    if re.match(r"\s*::", line[end:]) or _CAMEL.search(text):  # a classifier of packages, a class
+        return None
+    if not _CREDITED.search(line[:start]) and _is_heading(text):
+        return None
     is_part = line[end : end + 1] in ("_", "(") or line[start - 1 : start] in ("_", "\\", "/", "@")
     return None if is_part else (start, end)
+
+
+def _is_heading(text: str) -> bool:
+    """It begins as a title does: with a common word, a gerund or an acronym before other words."""
+    first = text.split()[0]
+    is_acronym = len(first) >= 3 and first.isupper() and not text.isupper()
+    is_common = first.lower().encode() in words()
+    return is_common or is_acronym or _GERUND.match(first) is not None
 
 
 def _whole_name(line: str, start: int, end: int) -> int:

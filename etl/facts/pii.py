@@ -25,7 +25,7 @@ from etl.facts import pii_addresses, pii_names, pii_plausible
 from etl.facts.kernels import Mask, Offsets, kernel, string_views
 from etl.facts.pii_rules import HINTS, RULES, Hint, Match, rule_number
 
-VERSION = 3
+VERSION = 4
 
 SPAN = pa.struct(
     [

@@ -354,6 +354,8 @@ def _ipv4(
     if _is_version(data, low, high, first, after) or _is_in_drawing(data, low, high, first, after):
         return -1, -1
     is_short = largest < 50 or value >> 24 <= 2
+    if is_short and _is_heading(data, low, high, first, after):
+        return -1, -1
     if is_short and not _has_word(data, before, behind, _NETWORK_WORDS):
         return -1, -1
     if value >> 24 <= 2 and _has_word(data, before, first, _OID_WORDS):
@@ -386,6 +388,23 @@ def _has_word(data: Bytes, start: int, end: int, words: tuple[Bytes, ...]) -> bo
 
 
 @kernel
+def _is_heading(data: Bytes, low: int, high: int, first: int, after: int) -> bool:
+    """The number of a section: `[MS-SMB2] 2.2.1.1 Packet Header`, or nothing else on a comment's line."""
+    i = first
+    while i > low and data[i - 1] == 32:
+        i -= 1
+    if i > low and i < first and data[i - 1] == 93:
+        return True
+    is_behind_mark = i == low
+    marks = 0
+    while i > low and data[i - 1] in (35, 47, 42, 59, 32, 9):
+        marks += data[i - 1] in (35, 47, 42, 59)
+        i -= 1
+    is_behind_mark = marks > 0 and (i == low or data[i - 1] == 10)
+    return is_behind_mark and (after == high or data[after] == 10 or data[after] == 13)
+
+
+@kernel
 def _is_version(data: Bytes, low: int, high: int, first: int, after: int) -> bool:
     """`version 1.2.3.4`, `==1.2.3.4`, `linux-1.2.3.4`, `Chrome/1.2.3.4`, `1.2.3.4-rc1`, `1.2.3.4.jar`."""
     if after < high and data[after] == 45:
@@ -397,7 +416,12 @@ def _is_version(data: Bytes, low: int, high: int, first: int, after: int) -> boo
     if after + 1 < high and data[after] == 46 and is_alnum(data[after + 1]):
         return True
     if first - 2 >= low and is_alnum(data[first - 2]) and data[first - 1] in (45, 47):
-        return True
+        dots, i = 0, first - 2
+        while i >= low and (48 <= data[i] <= 57 or data[i] == 46):
+            dots += data[i] == 46
+            i -= 1
+        if dots != 3:  # the end of a range else
+            return True
     i = first
     while i > low and data[i - 1] == 32 and first - i < 4:
         i -= 1

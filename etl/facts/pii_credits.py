@@ -10,9 +10,14 @@ import re
 from collections.abc import Iterator
 
 from etl.facts.pii_names import NAME, Name, is_person
+from etl.facts.pii_users import is_somebody
 
-CREDIT, LISTED, MANIFEST, ENTRY = "credit", "listed", "manifest_person", "entry"
-RULES = (CREDIT, LISTED, MANIFEST, ENTRY)
+CREDIT, LISTED, MANIFEST, ENTRY, LINKED = (
+    "credit", "listed", "manifest_person", "entry", "linked_person",
+)  # fmt: skip
+RULES = (CREDIT, LISTED, MANIFEST, ENTRY, LINKED)
+LISTED_LOGIN, LINKED_LOGIN = "listed_login", "linked_login"
+LOGIN_RULES = (LISTED_LOGIN, LINKED_LOGIN)
 
 _START = rb"[A-Z\xc3-\xf4]"
 _DONE = (
@@ -29,7 +34,8 @@ CREDIT_HINT = (
 )
 LIST_HINT = (
     rb"(?i:authors?|contributors?|maintainers?|developers?|credits|thanks(?: to)?|translators?|committers?|reviewers"
-    rb"|acknowledge?ments?|core team|programmers?|contributed by)(?:\(s\))?[ \t]?[:*=_]{0,3}[ \t\r]{0,3}\n"
+    rb"|acknowledge?ments?|core team|programmers?|contributed by)(?:\(s\)| [a-z ]{2,24}:)?[ \t]?"
+    rb"[:*=_]{0,3}[ \t\r]{0,3}\n"
     rb"[^A-Za-z0-9<>{}();]{0,100}" + _START
 )
 MANIFEST_HINT = (
@@ -44,6 +50,10 @@ ENTRY_HINT = (
     + _START
     + rb"[^\n<>:]{4,50}(?:, ?(?:19|20)\d\d|\n)"
 )
+LINK_HINT = (
+    rb"[A-Za-z0-9.\x80-\xff][\"'`]?(?:[ ]{0,2}[<(]|\]\()https?://(?:www\.)?"
+    rb"(?:(?:github|gitlab|twitter)\.com|bitbucket\.org)/[A-Za-z0-9]"
+)
 
 _BULLET = re.compile(rb"(?:[ \t]*(?:[-*+#/;%>|.:~!=_\xe2\x80\xa2]+|\d{1,3}[.)]))*[ \t]*[\[(\"'*_]*")
 _BEHIND = re.compile(rb"(?:\Z|[ \t]*(?:[<(,;:@/\[\]|*_\"')&.!-]|\xe2\x80|and\b|\\n|https?:|\d{4}))")
@@ -55,6 +65,13 @@ _BETWEEN = re.compile(
     rb"[ \t]*(?:<[^<>\n]{0,80}>|\([^()\n]{0,80}\))?[ \t]*(?:,[ \t]*and|,|&|and|;|/)[ \t]+"
 )
 _QUOTED_NAME = re.compile(rb"[\"'>](?P<name>%s)[ ]{0,2}[<(\"']" % NAME.pattern)
+_ITEM_LOGIN = re.compile(
+    rb"@?(?P<login>[A-Za-z0-9](?:[A-Za-z0-9]|[-_](?=[A-Za-z0-9])){2,38}),?[ \t\r]*\Z"
+)
+_LINK = re.compile(
+    rb"(?P<open>[`\[*_\"']{0,3})(?P<text>[^`\[\]<>()\n]{2,60}?)(?:[`\"'*_]{0,3}[ ]{0,2}[<(]|[*_]{0,2}\]\()https?://[a-z.]{5,20}/\Z"
+)
+_TARGET = re.compile(rb"(?P<owner>[A-Za-z0-9_-]{1,39})(?:/(?P<repo>[A-Za-z0-9_.-]+))?")
 _MANIFEST_BYTES, _LIST_BYTES, _LIST_GAPS = 2000, 20000, 2
 
 
@@ -79,7 +96,7 @@ def _row_of_names(line: bytes, offset: int, rule: str) -> Iterator[Name]:
 
 
 def check_list(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
-    """Each line that begins with a name, below the heading, up to the third that does not."""
+    """Each line that begins with a name, or is a login, below the heading, up to the third that is neither."""
     start = hit - 1
     text = bytes(view[start : min(high, start + _LIST_BYTES)])
     found: list[Name] = []
@@ -90,6 +107,15 @@ def check_list(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
         if match is not None and is_person(match[0]) and _BEHIND.match(line, match.end()):
             at = start + position
             found.append(Name(at + match.start(), at + match.end(), LISTED))
+            gaps = 0
+        elif (
+            found
+            and begin
+            and (login := _ITEM_LOGIN.match(line, begin))
+            and is_somebody(login["login"])
+        ):
+            at = start + position
+            found.append(Name(at + login.start("login"), at + login.end("login"), LISTED_LOGIN))
             gaps = 0
         elif line.strip(b" \t\r#*/-=~_"):
             gaps += 1
@@ -135,3 +161,36 @@ def check_entry(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
     is_year = re.fullmatch(rb",? ?(?:19|20)\d\d", rest) is not None
     is_one = is_year or (not rest and lead[0][:1] != b"#")
     return [Name(offset + match.start(), offset + match.end(), ENTRY)] if is_one else []
+
+
+def check_link(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
+    """`[Jane Doe](https://github.com/jane7)`, `Joe Roe <https://github.com/jroe/tool>`, a login likewise.
+
+    Where the address goes on to a repository, the text is a person's only if the account's name has to do with
+    it: else it is the name of a thing.
+    """
+    start = hit - 1
+    begin = max(low, start - 120)
+    match = _LINK.search(bytes(view[begin:start]))
+    target = _TARGET.match(bytes(view[start : min(high, start + 100)]))
+    if match is None or target is None:
+        return []
+    text, owner, repo = match["text"], target["owner"].lower(), target["repo"]
+    end = begin + match.end("text")
+    if text.lower() == owner:
+        is_one = (repo is None or repo.lower() != owner) and is_somebody(text)
+        return [Name(end - len(text), end, LINKED_LOGIN)] if is_one else []
+    names = [name for name in NAME.finditer(text) if name.end() == len(text)]
+    if not names or (match["open"] and names[0].start()) or not is_person(names[0][0]):
+        return []
+    if repo is not None and not _is_kin(names[0][0], owner):
+        return []
+    return [Name(end - len(names[0][0]), end, LINKED)]
+
+
+def _is_kin(name: bytes, owner: bytes) -> bool:
+    """The account is called by a part of the name, or by an initial and the last part."""
+    parts = [part.strip(b".'").lower() for part in name.split()]
+    return any(len(part) >= 4 and part in owner for part in parts) or (
+        parts[0][:1] + parts[-1] in owner
+    )

@@ -36,8 +36,9 @@ _JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{8,}\.(?:eyJ|ZXlK)[A-Za-z0-9_-]{8,}(?:\.[A-
 _TOKEN_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 _JWT_LONGEST = 16 << 10
 
-_PEM_NOISE = re.compile(rb"\\[nr]|[\s\"'`+,;\\|>#*/.()\[\]]|[A-Za-z0-9-]+: [^\n]*\n")
+_PEM_NOISE = re.compile(rb"\\[nr]|[\s\"'`,;\\|>#*.()\[\]]|[A-Za-z0-9-]+: [^\n]*\n")
 _PEM_LETTER = re.compile(rb"[A-Za-z0-9+/=]")
+_LONG_EXAMPLE = re.compile(rb"(?i)example|placeholder|redacted|x{8}|([^Aa/])\1{9}")
 _PEM_LONGEST = 64 << 10
 _PEM_LEAST = 64  # base64 characters of the least key worth the name
 _PUTTY = re.compile(rb"Private-Lines: [0-9]{1,3}\r?\n((?:[A-Za-z0-9+/=]{1,76}\r?\n){1,80})")
@@ -117,6 +118,11 @@ def _plain(value: bytes) -> float:
     return 0.95 if _is_varied(value) else 0.0
 
 
+def _long(value: bytes) -> float:
+    """Of some hundred bytes with a structure: zeros in it (`AAAA`, `////`) are no example's."""
+    return 0.95 if entropy(value) >= 4.5 and not _LONG_EXAMPLE.search(value) else 0.0
+
+
 def _crc32(value: bytes) -> float:
     """GitHub's and npm's: the last six digits, base 62, are the CRC-32 of the part before."""
     body, digits = value.rpartition(b"_")[2][:-6], value[-6:]
@@ -148,6 +154,7 @@ _CHECKS: dict[str, Callable[[bytes], float]] = {
     "": _plain,
     "mixed": _mixed,
     "letters": _letters,
+    "long": _long,
     "github": _crc32,
     "npm": _crc32,
     "pypi": _pypi,
@@ -179,7 +186,9 @@ def check_jwt(view: memoryview, low: int, high: int, start: int) -> Found | None
     except (ValueError, RecursionError):
         return None
     is_token = isinstance(header, dict) and ("alg" in header or "enc" in header)
-    is_signed = value.count(b".") >= 2 and len(value.rpartition(b".")[2]) >= 16
+    is_signed = (
+        value.count(b".") >= 2
+    )  # what it says of somebody is there however short the signature
     return (start, start + len(value), 0.95) if is_token and is_signed else None
 
 
@@ -193,8 +202,8 @@ def check_pem(view: memoryview, low: int, high: int, start: int) -> Found | None
         return None
     body = _PEM_NOISE.sub(b"", rest[begin:footer])
     letters = len(_PEM_LETTER.findall(body))
-    if letters < _PEM_LEAST or letters < 0.95 * len(body) or is_example_key(body[:4096]):
-        return None
+    if letters < _PEM_LEAST or letters < 0.95 * len(body) or _LONG_EXAMPLE.search(body[:4096]):
+        return None  # of zeros a format may have many: no run of `A` is a sign
     if entropy(body[:4096]) < 4.0:
         return None
     close = rest.find(b"-----", footer + 8)

@@ -62,10 +62,11 @@ _YEARS = re.compile(
 )
 _SPLIT = re.compile(rb"\s*(?:,|;|/|&|\band\b|\bund\b|\bet\b|\|)\s*")
 _STOP = re.compile(
-    rb"(?i)all rights|licen[sc]ed|\.\s|<|\(|\[|https?:|\bunder\b|\bfor\b|\bsee\b|\bthe\b|\*/|-->|\"|'''"
+    rb"(?i)all rights|licen[sc]ed|(?<![ .][A-Z])\.\s|<|\(|\[|https?:|\bunder\b|\bfor\b|\bsee\b|\bthe\b|\*/|-->|\"|'''"
 )
 _BEFORE_ADDRESS = re.compile(rb"(?P<name>%s)[\"']?,?[ ]{1,3}[<(]\Z" % NAME.pattern)
 _LOGIN = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_-]+")
+_BOT = re.compile(rb"(?i)(?<!ab)(?<!tal)(?<!\Aca)bot(?:\[bot\])?\Z")
 _OWNERS = re.compile(rb"[ \t]@([A-Za-z0-9][A-Za-z0-9-]{1,38})(?![\w/.])")
 _ORGANISATION = frozenset(
     b"stichting centrum inc incorporated ltd limited llc llp gmbh corp corporation co company foundation "
@@ -78,7 +79,8 @@ _ORGANISATION = frozenset(
     b"rights reserved license licence public general apache mit bsd gnu gpl copyright holder "
     b"holders owner owners google microsoft facebook amazon intel nvidia ibm oracle apple "
     b"adobe redhat python java linux jquery mozilla netscape sun unicode various anonymous "
-    b"others contributor maintainers maintainer your name".split()
+    b"others contributor maintainers maintainer your name framework toolkit platform language engine "
+    b"documentation server client plugin support confidential warranties audience".split()
 )
 
 
@@ -149,12 +151,15 @@ def is_person(name: bytes) -> bool:
     parts = [part.strip(b".,'").lower() for part in name.split()]
     if any(part in _ORGANISATION for part in parts) or is_placeholder(name):
         return False
+    if name.isupper() and 2 * sum(part in words() for part in parts) >= len(parts):
+        return False  # of a license in capitals
     return not all(part in words() or len(part) < 3 for part in parts) and len(parts) <= MAX_WORDS
 
 
 def is_username(name: bytes) -> bool:
-    """Telling enough to be looked for: not a word, not a role."""
-    return 3 <= len(name) <= 39 and name.lower() not in words() and not name.isdigit()
+    """Telling enough to be looked for: not a word, not a role, no bot."""
+    is_telling = 3 <= len(name) <= 39 and name.lower() not in words() and not name.isdigit()
+    return is_telling and _BOT.search(name) is None
 
 
 def hash_of(kind: bytes, value: bytes) -> int:

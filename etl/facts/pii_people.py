@@ -2,7 +2,8 @@
 
 A name is looked for as its words, with a blank or two between them, the first and the last in upper
 case, at the bounds of words. A user name counts only where one stands: behind `@`, in `TODO(...)`,
-`/home/...`, `github.com/...`; an address counts wherever it stands. Hashes are compared, as no
+`/home/...` (before a repository's name in a URL most are organisations'); an address counts wherever
+it stands. Hashes are compared, as no
 table but `blobs` holds a name (`etl.facts.pii_names`). One pass over the bytes, whatever the number
 of people: a look-up (of a sorted array) a word in upper case, about 1 GB/s.
 """
@@ -36,7 +37,6 @@ _BEFORE_USER = tuple(
         b"/home/",
         b"/users/",
         b"\\users\\",
-        b"github.com/",
     )
 )
 

@@ -15,7 +15,7 @@ from etl.facts.pii_addresses import Positions, is_alnum
 
 _PASS = np.frombuffer(b"pass", np.uint8)
 _PW = np.frombuffer(b"pw", np.uint8)
-_LONGEST = 512
+_LONGEST = 2048
 _NAME_BYTES = 100  # before a value, in which its name stands
 
 

@@ -103,8 +103,12 @@ def _names(
     function: Callable[[memoryview, int, int, int], list[pii_names.Name]],
 ) -> Hint:
     def check(view: memoryview, low: int, high: int, hit: int) -> list[Match]:
-        found = function(view, low, high, hit)
-        return [Match(each.start, each.end, each.rule, 0.8, is_declared=True) for each in found]
+        return [
+            Match(each.start, each.end, each.rule, 0.7, user=bytes(view[each.start : each.end]))
+            if each.rule in pii_credits.LOGIN_RULES
+            else Match(each.start, each.end, each.rule, 0.8, is_declared=True)
+            for each in function(view, low, high, hit)
+        ]
 
     return Hint(name, expression, check)
 
@@ -152,6 +156,8 @@ HINTS: tuple[Hint, ...] = (
     _secret("element", pii_secrets.ELEMENT, pii_secrets.check_element),
     _secret("attribute", pii_secrets.ATTRIBUTE, pii_secrets.check_attribute),
     _secret("plist", pii_secrets.PLIST, pii_secrets.check_plist),
+    _secret("pair", pii_secrets.PAIR, pii_secrets.check_pair),
+    _secret("web_key", pii_secrets.WEB_KEY, pii_secrets.check_web_key),
     _secret("shell_user", pii_secrets.SHELL_USER, pii_secrets.check_shell_user),
     _names("copyright", pii_names.COPYRIGHT_HINT, pii_names.check_copyright),
     _names("author", pii_names.AUTHOR_HINT, pii_names.check_author),
@@ -160,6 +166,7 @@ HINTS: tuple[Hint, ...] = (
     _names("list", pii_credits.LIST_HINT, pii_credits.check_list),
     _names("manifest", pii_credits.MANIFEST_HINT, pii_credits.check_manifest),
     _names("entry", pii_credits.ENTRY_HINT, pii_credits.check_entry),
+    _names("link", pii_credits.LINK_HINT, pii_credits.check_link),
     _users("mention", pii_users.MENTION_HINT, pii_users.check_mention),
     _users("todo", pii_users.TODO_HINT, pii_users.check_todo),
     _users("home", pii_users.HOME_HINT, pii_users.check_home),
@@ -179,6 +186,7 @@ RULES: tuple[Rule, ...] = (  # by precedence: what is surest of what it is stand
     Rule("authorization_header", KEY),
     *(Rule(f"{rule}_key", KEY) for rule in pii_secrets.context_rules()),
     Rule("password", PASSWORD),
+    Rule("web_key", KEY),
     Rule("secret", KEY),
     Rule(pii_users.SSH, USERNAME),  # before the host of ssh stands no address
     Rule(EMAIL, EMAIL),
@@ -190,6 +198,7 @@ RULES: tuple[Rule, ...] = (  # by precedence: what is surest of what it is stand
     Rule(pii_names.NAME_BEFORE_ADDRESS, NAME),
     *(Rule(rule, NAME) for rule in pii_credits.RULES),
     *(Rule(rule, USERNAME) for rule in pii_users.RULES if rule != pii_users.SSH),
+    *(Rule(rule, USERNAME) for rule in pii_credits.LOGIN_RULES),
 )
 
 

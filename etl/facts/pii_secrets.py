@@ -49,11 +49,12 @@ class Secret(NamedTuple):
 # Names, in hints. Hyperscan has no look-around: what a name must not be is checked later.
 _NAMES = (
     rb"(?:passw(?:or)?d|passwd|passphrase|passcode|[_.-]pass|pass[_.-]?w|db_?pass|user_?pass|[_.-]psw|\bpsw|pwd|[_.-]pw"
+    rb"|(?:admin|root|login|key|store|smtp|mail|ftp|proxy|ssh|ldap|mysql|my)_?pass\b"
     rb"|secret|token|bearer|credential|api[-_. ]?key|apikey|app[-_.]?(?:key|id)|\bpass\b"
     rb"|(?:access|auth|priv(?:ate)?|encrypt(?:ion)?|decrypt(?:ion)?|signing|sign|client|account|consumer|service|shared"
     rb"|storage|master|db|database|license|subscription|crypto?|aes|hmac|jwt|session|cookie|ssh|rsa|dsa|s3|aws"
     rb"|webhook|admin|root|user|security|integration|write|read|server|maps?)[-_. ]?key|\bkey\b|authorization|\bauth\b"
-    rb"|salt\b|nonce\b|\bseed\b|\biv\b|sas[-_]?token|\bdsn\b)"
+    rb"|salt\b|\bseed\b|sas[-_]?token|\bdsn\b)"
 )
 _TAIL = rb"[\w.\-]{0,24}"
 QUOTED = (
@@ -70,6 +71,13 @@ BARE = (
 ELEMENT = _NAMES + rb"[\w:.\-]{0,24}[\"']{0,1}[^<>\n]{0,40}>[ \t]{0,4}(?:<!\[CDATA\[)?[^<>\s]{4}"
 ATTRIBUTE = _NAMES + _TAIL + rb"[\"'][ \t]{1,4}(?:value|content|default)=[\"'][^\"'\s]"
 PLIST = _NAMES + _TAIL + rb"[ \t]{0,2}</key>\s{0,12}<string>[^<\s]"
+PAIR = (
+    rb"\\?[\"'](?:name|key)\\?[\"']\s{0,4}[:=]\s{0,4}\\?[\"'][\w.\-]{0,30}"
+    + _NAMES
+    + _TAIL
+    + rb"\\?[\"']\s{0,4},\s{0,40}\\?[\"']value\\?[\"']\s{0,4}[:=]\s{0,4}\\?[\"'][^\s\"'`]{4}"
+)
+WEB_KEY = rb"[\"'][dk]\\?[\"']\s{0,4}:\s{0,4}\\?[\"'][A-Za-z0-9_-]{20}"
 URL = rb"[a-z0-9]://[^\s/:@\"'<>\\]{0,80}:[^\s/@\"'<>]{1,100}@[a-z0-9\[_]"
 HEADER = rb"(?:bearer|basic|token|digest)[ ]{1,2}[A-Za-z0-9+/=_.~\-]{16}"
 SHELL_USER = rb"\s(?:-u|--user)[ =][\"']?[\w.@\-]{1,40}:[^\s\"'`$<>{}]{3}"
@@ -82,14 +90,14 @@ _LEFT = re.compile(
 _TYPE = re.compile(
     rb"[A-Za-z.\[\]?| ]{1,20}[ \t]{0,2}:[ \t]{0,2}(?P<close>[\"'`\])]{0,2})(?P<name>[\w$@.\-/]{1,64})"
 )
-_QUOTED_LONGEST = 512
+_QUOTED_LONGEST = 2048
 _WINDOW = 160
 
 _PASSWORD_NAME = re.compile(
     rb"(?i)pass(?:w(?:or)?d|phrase|code)?(?![a-z])|passw(?:or)?d|passphrase|passwd|(?<!s)pwd|(?:\A|[_.\-])psw|(?:\A|[_.\-])pw\d?\Z|userpass"
 )
 _KEY_NAME = re.compile(
-    rb"(?i)secret|token|credential|api[-_. ]?key|auth|bearer|jwt|salt|nonce|seed|hmac|dsn"
+    rb"(?i)secret|token|credential|api[-_. ]?key|auth|bearer|jwt|salt|seed|hmac|dsn"
     rb"|[a-z0-9][-_. ]?key|access[-_. ]?id"
 )
 _NOT_SECRET = re.compile(  # what the last words of a name make of it
@@ -113,7 +121,8 @@ _NOT_SECRET_AT_ALL = re.compile(
 _SECRET_NAME = re.compile(
     rb"(?i)secret|token|credential|api|auth|priv|access|pass|salt|bearer|jwt|encr|signing|master|hmac|crypt|cookie|session"
 )
-_WEAK_NAMES = (b"key", b"seed", b"nonce", b"iv", b"auth", b"session", b"cookie")
+_WEAK_NAMES = (b"key", b"seed", b"auth", b"session", b"cookie")
+_TOLD_SECRET = re.compile(rb"(?i)secret|api[-_.]?key")
 _KEY_VALUE = re.compile(rb"[A-Za-z0-9+/=_.~:!@#$%^&*?|;,-]+")
 _HASH = re.compile(rb"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
 _HASH_NEAR = re.compile(
@@ -170,6 +179,11 @@ _XML_VALUE = re.compile(rb"[^<>\s]{4,200}")
 _ATTRIBUTE = re.compile(
     rb"(?P<name>[\w:.\-]{2,60})[\"'][ \t]+(?:value|content|default)=(?P<quote>[\"'])\Z"
 )
+_PAIR = re.compile(
+    rb"[\"'](?P<name>[\w.\-]{2,60})\\?[\"']\s{0,4},\s{0,40}\\?[\"']value\\?[\"']\s{0,4}[:=]\s{0,4}(?P<quote>\\?[\"'])\Z"
+)
+_KEY_TYPE = re.compile(rb"[\"']kty\\?[\"']\s{0,4}:")
+_WEB_VALUE = re.compile(rb"[A-Za-z0-9_-]{20,2048}={0,2}(?=\\?[\"'])")
 _PLIST = re.compile(rb"(?P<name>[\w:.\- ]{2,60})[ \t]*</key>\s*<string>\Z")
 _HEADER = re.compile(
     rb"(?i)(?P<scheme>bearer|basic|token|digest)[ ]{1,2}(?P<value>[A-Za-z0-9+/=_.~\-]{16,4096})"
@@ -351,6 +365,32 @@ def check_attribute(view: memoryview, low: int, high: int, hit: int) -> Secret |
         return None
     judged = judge(left["name"], window[:end], before[-80:], is_bare=False)
     return judged and Secret(start, start + end, *judged)
+
+
+def check_pair(view: memoryview, low: int, high: int, hit: int) -> Secret | None:
+    """`{"name": "DB_PASSWORD", "value": "..."}`, as of a container's environment or a recorded request."""
+    start = hit - 4
+    before = bytes(view[max(low, start - _WINDOW) : start])
+    left = _PAIR.search(before)
+    window = bytes(view[start : min(high, start + _QUOTED_LONGEST)])
+    end = _closing(window, left["quote"]) if left else -1
+    if left is None or end <= 0:
+        return None
+    judged = judge(left["name"], window[:end], before[-80:], is_bare=False)
+    return judged and Secret(start, start + end, *judged)
+
+
+def check_web_key(view: memoryview, low: int, high: int, hit: int) -> Secret | None:
+    """The private part of a JSON Web Key: `"d"` of a pair, `"k"` of a shared key.
+
+    Source: RFC 7518, section 6.
+    """
+    start = hit - 20
+    value = _WEB_VALUE.match(bytes(view[start : min(high, start + _QUOTED_LONGEST + 4)]))
+    near = bytes(view[max(low, start - 1500) : min(high, start + 1500)])
+    if value is None or not _KEY_TYPE.search(near) or is_placeholder(value[0]):
+        return None
+    return Secret(start, start + len(value[0]), KEY, "web_key", 0.9)
 
 
 def check_plist(view: memoryview, low: int, high: int, hit: int) -> Secret | None:
@@ -574,7 +614,7 @@ def _judge_key(name: bytes, value: bytes, around: bytes) -> tuple[str, str, floa
 
 def _judge_secret(name: bytes, value: bytes) -> tuple[str, str, float] | None:
     """A word with digits and signs in it is a secret only where the name says so."""
-    if b"secret" not in name.lower() or len(value) < 8 or _ends_otherwise(name):
+    if not _TOLD_SECRET.search(name) or len(value) < 8 or _ends_otherwise(name):
         return None
     has_kinds = re.search(rb"[0-9]", value) and re.search(rb"[!@#$%^&*?~]", value)
     is_text = not has_kinds or is_worded(value) or is_placeholder(value) or _CODE.search(value)

@@ -27,7 +27,10 @@ class User(NamedTuple):
     rule: str
 
 
-MENTION_HINT = rb"(?:[(\[,]|[\w,.)\]:&+][ \t])@[A-Za-z0-9][A-Za-z0-9_-]"
+MENTION_HINT = (
+    rb"(?:[(\[,]|[\w,.)\]:&+][ \t]|(?:#\d{1,6}\)?|\bby|\bto|@[\w-]{2,39},)[ \t]{0,2}\r?\n[ \t]{0,8})"
+    rb"@[A-Za-z0-9][A-Za-z0-9_-]"
+)
 TODO_HINT = rb"(?:TODO|FIXME|XXX|HACK|BUG|NOTE|todo|fixme)\([A-Za-z@]"
 HOME_HINT = rb"(?:/home/|/Users/|:\\{1,2}(?:Users|users|Documents and Settings)\\{1,2})[A-Za-z_]"
 PROFILE_HINT = (
@@ -36,7 +39,10 @@ PROFILE_HINT = (
     rb"|people\.[a-z]{2,20}\.(?:org|com|net)/~)[A-Za-z0-9@~]"
 )
 SSH_HINT = rb"\b(?:ssh|scp|sftp|rsync|mosh) [^\n@]{0,60}[A-Za-z0-9_]@[A-Za-z0-9]"
-AUTHOR_LOGIN_HINT = rb"(?:@author|__author__|\b[Aa]uthor:)[ \t\"'=]{1,6}[a-z]"
+AUTHOR_LOGIN_HINT = (
+    rb"(?:@author|__author__|\b[Aa]uthor[\"']?[ ]?[:=]|\b(?:[Mm]aintainer|[Aa]uthor)-email:|\b[Mm]aintainer:)"
+    rb"[ \t\"'=]{1,6}[a-z]"
+)
 
 _HANDLE = re.compile(rb"[A-Za-z0-9](?:[A-Za-z0-9]|[-_](?=[A-Za-z0-9])){1,38}")
 _LOGIN = re.compile(rb"[A-Za-z_][A-Za-z0-9_.-]{1,31}")
@@ -45,7 +51,7 @@ _OWNER = re.compile(
 )  # of a TODO: classes and options have capitals, underscores
 _CREDIT = re.compile(
     rb"(?i)(?:thanks?|thx|thank you|kudos|props|credits?|by|cc|via|from|to|and|patch|fix(?:ed)?|reported|suggested"
-    rb"|merged|authors?|owners?|maintain\w*|contribut\w*|with|h/t|ping|hi|hey|hello|ask|see|review\w*|team|@[\w-]+,?|&|\+)"
+    rb"|merged?|authors?|owners?|maintain\w*|contribut\w*|with|h/t|ping|hi|hey|hello|ask|see|review\w*|team|@[\w-]+,?|&|\+)"
     rb"[ \t:*_(\[]*\Z"
 )
 _NUMBERED = re.compile(rb"(?:#\d+|\d\]|\d\)|[a-z]\))[ \t,:]*[(\[]?\Z")
@@ -59,7 +65,7 @@ _ROLES = frozenset(
     b" tester guest dependabot dependabot-preview renovate renovate-bot pre-commit-ci github-actions pyup-bot"
     b" meeseeksdev meeseeksmachine allcontributors codecov"
     b" name yourname your_name youruser myuser my_user someone somebody anonymous nobody user1 user2 alice bob"
-    b" administrator all node coder vscode codespace dev developer ci conda anaconda spark hadoop pi gitpod"
+    b" administrator currentuser all node coder vscode codespace dev developer ci conda anaconda spark hadoop pi gitpod"
     b" appveyor builder worker postgres mysql sponsors orgs topics features about settings login join search share"
     b" intent hashtag explore apps marketplace pulls issues notifications site security enterprise pricing home"
     b" param return returns throws type see since version deprecated override author example link code media"
@@ -74,7 +80,9 @@ def check_mention(view: memoryview, low: int, high: int, hit: int) -> list[User]
     found = _handle(view, high, start)
     if found is None or b"_" in bytes(view[slice(*found)]):  # @type_check_only
         return []
-    before = bytes(view[max(low, start - 81) : start - 1]).rpartition(b"\n")[2]
+    before = bytes(view[max(low, start - 81) : start - 1])
+    line = before.rpartition(b"\n")[2]
+    before = line if line.strip() else before.rstrip().rpartition(b"\n")[2]
     after = bytes(view[found[1] : min(high, found[1] + 3)])
     if before.count(b"`") % 2 or before.count(b'"') % 2 or _BEHIND_MENTION.match(after):
         return []
@@ -95,7 +103,7 @@ def check_todo(view: memoryview, low: int, high: int, hit: int) -> list[User]:
         place = start + inside.index(part, position) + (part.index(name) if name else 0)
         position += len(part) + 1
         is_login = _OWNER.fullmatch(name) and not _TICKET.fullmatch(name)
-        if not is_login or not _is_somebody(name):
+        if not is_login or not is_somebody(name):
             break
         found.append(User(place, place + len(name), TODO))
     return found
@@ -116,7 +124,7 @@ def check_home(view: memoryview, low: int, high: int, hit: int) -> list[User]:
     is_call = after in (b"(", b"{", b"=", b"<", b"$", b"%", b"*", b"@") or after >= b"\x80"
     return (
         []
-        if is_file or is_url or is_call or not _is_somebody(name)
+        if is_file or is_url or is_call or not is_somebody(name)
         else [User(start, start + len(name), HOME)]
     )
 
@@ -141,7 +149,7 @@ def check_ssh(view: memoryview, low: int, high: int, hit: int) -> list[User]:
     while start > low and at - start < 34 and re.match(rb"[\w.-]", bytes(view[start - 1 : start])):
         start -= 1
     name = bytes(view[start:at])
-    is_login = _LOGIN.fullmatch(name) and _is_somebody(name) and name != b"git"
+    is_login = _LOGIN.fullmatch(name) and is_somebody(name) and name != b"git"
     return [User(start, at, SSH)] if is_login else []
 
 
@@ -153,21 +161,27 @@ def check_author_login(view: memoryview, low: int, high: int, hit: int) -> list[
         return []
     after = bytes(view[start + len(match[0]) : min(high, start + len(match[0]) + 40)])
     rest = after.split(b"\n", 1)[0].strip(b" \t\r\"';,")
-    is_alone = not rest or rest.startswith((b"<", b"(", b"*/", b"-->"))
+    is_alone = rest in (b"", b")") or rest.startswith((b"<", b"(", b"*/", b"-->"))
+    is_code = after[:1] in (b"(", b"[") or bytes(view[max(low, start - 8) : start]).rstrip(
+        b" \t"
+    ).endswith(b"=")
     has_mark = re.search(rb"[0-9_]", match[0]) is not None or len(match[0]) >= 5
-    is_one = is_alone and has_mark and _is_somebody(match[0]) and b"." not in match[0]
+    is_one = (
+        is_alone and not is_code and has_mark and is_somebody(match[0]) and b"." not in match[0]
+    )
     return [User(start, start + len(match[0]), AUTHOR_LOGIN)] if is_one else []
 
 
 def _handle(view: memoryview, high: int, start: int) -> tuple[int, int] | None:
     match = _HANDLE.match(bytes(view[start : min(high, start + 41)]))
-    if match is None or not _is_somebody(match[0]):
+    if match is None or not is_somebody(match[0]):
         return None
     after = bytes(view[start + len(match[0]) : min(high, start + len(match[0]) + 1)])
     return None if after in (b"_", b"$") else (start, start + len(match[0]))
 
 
-def _is_somebody(name: bytes) -> bool:
+def is_somebody(name: bytes) -> bool:
+    """No role, placeholder, template or common word."""
     is_nobody = name.lower() in _ROLES or _OWN.match(name) is not None
     is_nobody = is_nobody or is_placeholder(name) or is_template(name)
     return not is_nobody and is_username(name)

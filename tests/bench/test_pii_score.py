@@ -114,6 +114,21 @@ def test_confusion_names_detector_and_what_it_was() -> None:
     }
 
 
+def test_each_layer_adds_to_those_before_it() -> None:
+    file = labelled(Span("KEY", *KEY), Span("EMAIL", *EMAIL))
+    found = [
+        Prediction(0, "EMAIL", *EMAIL, "regex", "pattern"),
+        Prediction(0, "KEY", *KEY, "context", "context"),
+    ]
+    first, second = pii_score.layer_table([file], found).splitlines()[1:]
+    assert first.split()[:3] == ["pattern", "100/100/100", "0/"]
+    assert second.split()[:3] == ["+", "context", "100/100/100"]
+    assert pii_score.confusion([file], pii_score.layered(found)) == {
+        ("pattern", "EMAIL", "EMAIL"): 1,
+        ("context", "KEY", "KEY"): 1,
+    }
+
+
 def test_a_half_of_the_set_has_numbers_of_its_own() -> None:
     files = [labelled(split="test"), labelled(Span("KEY", *KEY)), labelled(split="test")]
     found = [Prediction(1, "KEY", *KEY), Prediction(2, "KEY", *KEY)]

@@ -41,6 +41,10 @@ def test_spans_are_bytes_of_what_was_tagged() -> None:
     ("line", "entity", "text"),
     [
         ("by Jane", "NAME", "Jane"),
+        ("Classifier: Intended Reader :: Developers", "NAME", "Intended Reader"),
+        ("# Return ChallengeBody from it", "NAME", "Return ChallengeBody"),
+        ("#### JWK Elliptic Curve", "NAME", "JWK Elliptic Curve"),
+        ("Encrypting Doerfel", "NAME", "Encrypting Doerfel"),
         ("by Acme Software Foundation", "NAME", "Acme Software Foundation"),
         ("by default value", "NAME", "default value"),
         ("user = root", "USERNAME", "root"),
@@ -69,6 +73,8 @@ def test_what_cannot_be_such_a_thing_is_none(line: str, entity: str, text: str) 
         ("/* by Jane Doerfel. */", "NAME", "Jane Doerfel.", "Jane Doerfel"),
         ("作者: 王小明", "NAME", "王小明", "王小明"),
         ("(Saúl Doerfel Corretgé)", "NAME", "Saúl Doerfel", "Saúl Doerfel Corretgé"),
+        ("by Mark Doerfel", "NAME", "Mark Doerfel", "Mark Doerfel"),
+        ("by Jane McDoerfel", "NAME", "Jane McDoerfel", "Jane McDoerfel"),
         ("by Jane Doerfel University", "NAME", "Jane Doerfel", "Jane Doerfel"),
     ],
 )

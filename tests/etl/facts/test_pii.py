@@ -55,6 +55,10 @@ KEYS = [
     PEM,
     PEM_IN_STRING,
     PEM.replace(" RSA", ""),
+    PEM.replace(PEM_BODY[:64], "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtz"),
+    f"-----BEGIN PRIVATE KEY-----\n{made_up(40)}/+//{made_up(20)}\n-----END PRIVATE KEY-----",
+    f"{part({'alg': 'HS256'})}.{part({'sub': 'somebody', 'n': '1'})}.sig",
+    "FwoGZXIvYXdzELf//////////wEa" + made_up(120),
 ]
 
 
@@ -171,6 +175,8 @@ def test_a_public_ip_address_is_found_whole(address: str) -> None:
         "52.95.110.256",
         "52.95.110.01",
         'ObjectIdentifier("2.5.29.14")',
+        "host\n    [MS-SMB2] 2.2.1.1 Packet Header",
+        "    # 4.2.5.5\n    # The server SHOULD",
         "M8 8.75a.75.75 0 1 0 0-1.5.75.75 0 0 0 0 1.5",
         "2001:db8::1",
         "2000:10:30",
@@ -185,6 +191,13 @@ def test_what_is_no_public_ip_address_is_none(text: str) -> None:
 
 def test_a_short_address_counts_where_a_server_is_spoken_of() -> None:
     assert spans("dns server: 4.2.2.1") == [("ip_address", "4.2.2.1")]
+
+
+def test_both_ends_of_a_range_are_found() -> None:
+    assert [value for _, value in spans("52.95.110.1-52.95.110.9")] == [
+        "52.95.110.1",
+        "52.95.110.9",
+    ]
 
 
 def test_addresses_in_a_list_are_all_found() -> None:

@@ -33,7 +33,7 @@ ASSIGNMENTS = [
     '<add key="DbPassword" value="{}"/>', "Server=db;User Id=sa;Password={};Timeout=3",
     "postgres://bob:{}@db.acme.io:5432/app", 'redis://:{}@cache.acme.io', "CREATE USER u IDENTIFIED WITH PASSWORD '{}'",
     '\\"password\\": \\"{}\\"', "- PASSWORD={}\n", 'if (password == "{}") {{', "ENV ROOT_PASSWORD={}\n",
-    "curl -u bob:{} https://x.acme.io", 'é日 passphrase := "{}"',
+    "curl -u bob:{} https://x.acme.io", '"adminPass": "{}"', 'é日 passphrase := "{}"',
 ]  # fmt: skip
 
 
@@ -47,7 +47,8 @@ KEYS = [
     'api_key = "{}"', '"apiKey": "{}",', "API_TOKEN={}\n", "  client_secret: {}\n", "secret: '{}'",
     "Authorization: Bearer {}\n", "https://x.acme.io/a?api_key={}&b=1", '<string name="api_key">{}</string>',
     "<key>ApiKey</key>\n  <string>{}</string>", 'os.environ["SECRET_TOKEN"] = "{}"', 'os.getenv("API_KEY", "{}")',
-    "--token {}", 'val accessKey: String = "{}"',
+    "--token {}", '{{"name": "API_TOKEN", "value": "{}"}}', '{{\\"key\\": \\"API_TOKEN\\", \\"value\\": \\"{}\\"}}',
+    '{{"kty": "oct", "k": "{}"}}', '{{"d": "{}",\n "crv": "Ed25519", "kty": "OKP"}}', 'val accessKey: String = "{}"',
 ]  # fmt: skip
 
 
@@ -82,6 +83,8 @@ NONE = [
     'key = "us-east-1-production-2024"',
     'license_key = "nvidia-sdk-eula-2019.1"', "Pass `verbosity=1` to get more", 'keyboard = "9f8Kd72hQxP0s8Wz4Rt6"',
     '"author": "9f8Kd72hQxP0s8Wz4Rt6"', 'password = "2021-01-02T03:04:05"', 'tokenizer = "9f8Kd72hQxP0s8Wz4Rt6"',
+    "nonce: 'a51ccf08f4bbb06e88715ddc4bbb41d8',", 'iv = "a51ccf08f4bbb06e88715ddc4bbb41d8"',
+    '{"d": "9f8Kd72hQxP0s8Wz4Rt6lm"}', '{"name": "color", "value": "9f8Kd72hQxP0s8Wz4Rt6"}',
     'aws_secret_access_key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"', 'secret_key_path = "/etc/keys/vq7Gx2.pem"',
 ]  # fmt: skip
 

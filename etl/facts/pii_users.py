@@ -51,7 +51,7 @@ _OWNER = re.compile(
 )  # of a TODO: classes and options have capitals, underscores
 _CREDIT = re.compile(
     rb"(?i)(?:thanks?|thx|thank you|kudos|props|credits?|by|cc|via|from|to|and|patch|fix(?:ed)?|reported|suggested"
-    rb"|merged?|authors?|owners?|maintain\w*|contribut\w*|with|h/t|ping|hi|hey|hello|ask|see|review\w*|team|@[\w-]+,?|&|\+)"
+    rb"|merged?|authors?|owners?|maintain\w*|contribut\w*|with|h/t|ping|hi|hey|hello|ask|see|review\w*|team|@[\w-]+,|&|\+)"
     rb"[ \t:*_(\[]*\Z"
 )
 _NUMBERED = re.compile(rb"(?:#\d+|\d\]|\d\)|[a-z]\))[ \t,:]*[(\[]?\Z")

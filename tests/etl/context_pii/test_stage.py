@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from pyspark.sql import DataFrame
 
 from etl.assemble import AssembleConfig, assemble
@@ -150,3 +151,8 @@ def test_what_cannot_be_run_stops_the_stage_before_it_writes(lake: MemoryLake) -
     with pytest.raises(ConfigError, match=r"expected the file none/model\.onnx, found none"):
         find_in_context(lake, ContextPiiConfig(model="none"))
     assert CONTEXT_SPANS.name not in lake.tables
+
+
+def test_an_unknown_backend_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(ValidationError, match="'auto', 'spark-nlp', 'onnxruntime' or 'off'"):
+        ContextPiiConfig(backend="tensorflow")  # type: ignore[arg-type]

@@ -120,6 +120,10 @@ BAITS = {
     "prefixes": "sk-ant-api03-" * 75_000,
     "urls": "a://b:c" * 140_000 + "@d",
     "copyright": "Copyright (c) " * 70_000,
+    "links": "Jane Doe](https://github.com/a" * 30_000,
+    "logins in a list": "Authors:\n- Jane Doerfel\n" + "- a\n" * 250_000,
+    "pairs": '"name": "password", "value": "' * 33_000,
+    "web keys": '"d":"AyM1SysPpbyDfgZld3um1qzKO" ' * 30_000,
     "names": "Author: Jane " + "van " * 250_000,
     "broken UTF-8, mended": "\ufffd@\ufffd.io password='\ufffd" * 40_000,
 }

@@ -53,6 +53,7 @@ LOGINS = [
     ("`thanks to @jdoerfel7`", []),
     ("author: the team of this package", []),
     ("author = get_author()", []),
+    ("    @hour @ipaddress7 @jdoerfel7 @homedrive", []),
     ("author = current_owner9", []),
 ]
 

@@ -56,8 +56,8 @@ OURS_SPARK = {
     "-XX:MetaspaceSize=512m"
 }
 DERIVED = (  # tables that a step writes: absent before it is measured
-    "signatures", "documents", "pairs", "band_index", "unverified", "duplicates", "decisions",
-    "runs", "facts", "name_facts", "pii_spans", "license_facts",
+    "signatures", "documents", "pairs", "band_index", "unverified", "deferred_sets", "duplicates",
+    "decisions", "runs", "facts", "name_facts", "pii_spans", "license_facts",
 )  # fmt: skip
 
 

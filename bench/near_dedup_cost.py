@@ -20,7 +20,10 @@ VCPUS, MEMORY_GIB, DISK_TB = 32, 128, 1.9  # m6id.8xlarge
 DOLLARS_AN_HOUR = 1.90  # assumed, on demand; not looked up
 BUSY = 0.7  # assumed share of vCPU time that a cluster spends on the job's own CPU-seconds
 STEPS = ("signatures", "near_dedup", "decide")
-TABLES = ("signatures", "documents", "band_index", "pairs", "unverified", "duplicates", "decisions")
+TABLES = (
+    "signatures", "documents", "band_index", "pairs", "unverified", "deferred_sets", "duplicates",
+    "decisions",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

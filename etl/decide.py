@@ -2,7 +2,7 @@
 
 One row a file. `failed_rules` holds every rule that it fails, `reason` the first in the order of the
 configuration, `evidence` what was found. A changed rule costs SQL over
-ids; content is read only for pairs of documents that no election has asked for yet.
+ids, and the comparison of sets that no election has asked for yet. No content is read.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from etl.shares import is_below
 from etl.stage import Counts, Lake, Stage
 from etl.tables import (
     DECISIONS,
+    DEFERRED_SETS,
     DOCUMENTS,
     DUPLICATES,
     FACTS,
@@ -58,18 +59,17 @@ class DecideConfig(Config):
 def decide(lake: Lake, config: DecideConfig) -> Counts:
     """Writes `decisions` and `duplicates`, whole: they are small and every row may have changed.
 
-    Pairs that the election misses are verified and added to `pairs`: only then content is read.
+    Pairs that the election misses are verified and added to `pairs`. No content is read.
     """
-    decided, read = _decided(lake, config, stores=True)
+    decided = _decided(lake, config, stores=True)
     lake.overwrite(DUPLICATES, election.duplicates_of(lake, decided))
     lake.overwrite(DECISIONS, election.decisions_of(lake, decided))
-    return counts(decided) | read
+    return counts(decided)
 
 
 def preview(lake: Lake, config: DecideConfig) -> Mapping[str, object]:
     """The counts that these rules would give; nothing is written."""
-    decided, read = _decided(lake, config, stores=False)
-    return counts(decided) | read
+    return counts(_decided(lake, config, stores=False))
 
 
 def counts(decided: DataFrame) -> Counts:
@@ -80,9 +80,8 @@ def counts(decided: DataFrame) -> Counts:
     return {"in": kept + sum(dropped.values()), "kept": kept, **dict(sorted(dropped.items()))}
 
 
-def _decided(lake: Lake, config: DecideConfig, stores: bool) -> tuple[DataFrame, Counts]:
-    """Rows of `decisions` and `duplicates`, packed and staged; and the content bytes read, if any."""
-    read: Counts = {}
+def _decided(lake: Lake, config: DecideConfig, stores: bool) -> DataFrame:
+    """Rows of `decisions` and `duplicates`, packed and staged."""
     compared_by = _compared_by(lake, config)  # a wrong threshold is found before the work
     rule = config.rules.near_duplicate
     known = election.known(lake, rule.threshold) if compared_by else election.NOTHING
@@ -92,10 +91,8 @@ def _decided(lake: Lake, config: DecideConfig, stores: bool) -> tuple[DataFrame,
     linked = election.NONE_LINKED
     if compared_by is not None and len(known.documents):
         nodes = election.nodes_of(grouped)
-        linked = election.elect_documents(
-            lake, known, nodes, rule.threshold, compared_by, read, stores
-        )
-    return election.outcomes(lake, grouped, linked, _copies(config), parts), read
+        linked = election.elect_documents(lake, known, nodes, rule.threshold, compared_by, stores)
+    return election.outcomes(lake, grouped, linked, _copies(config), parts)
 
 
 def _judged(lake: Lake, config: DecideConfig, has_documents: bool) -> DataFrame:
@@ -158,7 +155,18 @@ def _split(config: SplitConfig) -> Column:
 STAGE = Stage(
     "decide",
     "is this file in the corpus, and why (not)?",
-    reads=(REPOS, FILES, FACTS, NAME_FACTS, LICENSES, SIGNATURES, DOCUMENTS, PAIRS, UNVERIFIED),
+    reads=(
+        REPOS,
+        FILES,
+        FACTS,
+        NAME_FACTS,
+        LICENSES,
+        SIGNATURES,
+        DOCUMENTS,
+        PAIRS,
+        UNVERIFIED,
+        DEFERRED_SETS,
+    ),
     writes=(DUPLICATES, DECISIONS, PAIRS, UNVERIFIED),
     config_type=DecideConfig,
     run=decide,

@@ -27,6 +27,7 @@ from etl import copies
 from etl.batches import gathered
 from etl.copies import Copies, Linked, from_bytes, to_bytes
 from etl.eligibility import LICENSE_RANK
+from etl.errors import ContractError
 from etl.near_dedup.arrow import (
     ID_WORDS,
     PACKED,
@@ -40,20 +41,24 @@ from etl.near_dedup.arrow import (
     unpacked,
 )
 from etl.near_dedup.bands import Ints
-from etl.near_dedup.candidates import signatures_of
 from etl.near_dedup.config import NearDedupConfig
 from etl.near_dedup.demand import Unverified, compare_demanded
 from etl.near_dedup.elect import Edges, Elected, elect
-from etl.near_dedup.stage import splits_of, store_pairs
+from etl.near_dedup.stage import store_pairs
 from etl.near_dedup.transfer import collect_columns, local_columns
-from etl.stage import Counts, Lake
-from etl.tables import DECISIONS, DUPLICATES, PAIRS, UNVERIFIED
+from etl.stage import Lake
+from etl.tables import DECISIONS, DEFERRED_SETS, DUPLICATES, PAIRS, UNVERIFIED
 
 PART_FILES = 1 << 17  # files of a part: about 64 MB
 LEAST_PARTS = 8
 FILE_ROWS = 8192  # files in an Arrow batch: 4 MB
 STREAM_ROWS = 16  # packed files in an Arrow batch
 PART_BYTES = 64 << 20  # of files that are split into parts at a time
+
+_LACKING = (
+    "deferred_sets: expected the set of every document in `unverified`, found fewer: delete the tables "
+    "documents, band_index, pairs, unverified and deferred_sets, and run `stackmill near_dedup`"
+)
 
 FILES_KIND, INVOLVED, TWINS, LINKED, DECIDED, CLUSTERED, COUNTED = range(7)  # kinds of packed rows
 
@@ -226,13 +231,12 @@ def elect_documents(
     nodes: Nodes,
     threshold: float,
     config: NearDedupConfig,
-    counts: Counts,
     stores: bool,
 ) -> Linked:
     """Rounds of election and verification until no kept document is unverified.
 
-    Pairs that are missing are verified and, if `stores`, kept in `pairs`: for them alone content
-    is read, which `counts` then tells.
+    Pairs that are missing are verified and, if `stores`, kept in `pairs`. Raises ContractError where
+    `deferred_sets` lacks what is to be compared.
     """
     edges, waiting, blocks = found
     waits = np.isin(waiting, nodes.document)
@@ -247,33 +251,33 @@ def elect_documents(
             "decide: %d unverified documents would be kept: they are compared",
             int(is_demanded.sum()),
         )
-        splits = splits_of(lake)
-        missing = _unverified(lake, nodes, waiting, blocks, splits)
-        compared = compare_demanded(lake, missing, is_demanded, splits, threshold, config)
+        missing = _unverified(lake, nodes, waiting, blocks)
+        compared = compare_demanded(lake, missing, is_demanded, threshold, config)
         is_complete = "blob_b IS NULL AND blob_a IS NOT NULL"
-        complete = collect_columns(lake, compared.where(is_complete).select("document_a"))[0]
+        (complete,) = collect_columns(lake, compared.where(is_complete).select("document_a"))
+        if not len(complete):
+            raise ContractError(_LACKING)
         pairs = compared.where("blob_b IS NOT NULL")
         left, right, bits = collect_columns(lake, _edges(pairs, threshold))
         more = Edges(left, right, bits.view(np.float64))
         edges = Edges(*(np.concatenate(columns) for columns in zip(edges, more, strict=True)))
         is_left = ~np.isin(waiting, complete)
         waiting, blocks = waiting[is_left], blocks[is_left]
-        num_bytes = compared.agg(F.sum("content_bytes").alias("read")).collect()[0]["read"]
-        counts["content_bytes_read"] = counts.get("content_bytes_read", 0) + num_bytes
         if stores:
             store_pairs(lake, pairs, {})
             rows = local_columns(lake, "document long, block long", waiting, blocks)
             lake.overwrite(UNVERIFIED, rows)
 
 
-def _unverified(
-    lake: Lake, nodes: Nodes, waiting: Ints, blocks: Ints, splits: dict[str, int]
-) -> Unverified:
+def _unverified(lake: Lake, nodes: Nodes, waiting: Ints, blocks: Ints) -> Unverified:
     """What the comparison needs to know of the waiting documents."""
     rows = local_columns(lake, "document long", waiting)
-    sizes = signatures_of(lake, splits).join(F.broadcast(rows), on="document", how="inner")
-    document, size = collect_columns(lake, sizes.select("document", "num_shingles"))
+    sizes = lake.read(DEFERRED_SETS).select("document", "num_shingles")
+    sizes = sizes.join(F.broadcast(rows), on="document", how="left_semi")
+    document, size = collect_columns(lake, sizes)
     order = np.argsort(document)
+    if not np.array_equal(document[order], np.unique(waiting)):
+        raise ContractError(_LACKING)
     by_node = np.argsort(nodes.document)
     rank = by_node[np.searchsorted(nodes.document[by_node], waiting)]
     return Unverified(

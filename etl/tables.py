@@ -318,6 +318,16 @@ UNVERIFIED = _table(
     is_cache=True,
 )
 
+DEFERRED_SETS = _table(
+    "deferred_sets",
+    "document long: as in documents: it has been unverified",
+    "num_shingles long: as in signatures",
+    "sketch binary: as in signatures",
+    "shingles binary: hashes of its shingles, ascending, 8 bytes each",
+    key="document",
+    is_cache=True,
+)
+
 DUPLICATES = _table(
     "duplicates",
     "blob_id string: content that stands in a cluster of two or more files",
@@ -495,6 +505,7 @@ TABLES: tuple[Table, ...] = (
     BAND_INDEX,
     PAIRS,
     UNVERIFIED,
+    DEFERRED_SETS,
     DUPLICATES,
     DECISIONS,
     CONTEXT_LINES,

@@ -59,6 +59,8 @@ LOCAL = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "3g",
+    # Of the log no checksum files: `_write_no_checksums` says why.
+    "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
     # A heap and class space of their final size from the start: no collections that only grow them.
     "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -XX:ReservedCodeCacheSize=512m -Xms1500m "
     "-Xmn700m -XX:MetaspaceSize=512m",
@@ -152,8 +154,19 @@ def open_session(name: str, config: SessionConfig, with_spark_nlp: bool = False)
     _remember_names(session)
     if where == "local":
         session.sparkContext.setLogLevel("ERROR")
+        _write_no_checksums(session)
     logger.info("session: %s, Spark %s", where, session.version)
     return session
+
+
+def _write_no_checksums(session: SparkSession) -> None:
+    """Without its native library Hadoop starts a process (chmod, readlink) for each file that it makes
+    or renames on a local disk, and makes two of each: one for checksums. Parquet has its own."""
+    jvm = session._jvm
+    assert jvm is not None  # noqa: S101
+    root = jvm.java.net.URI("file:///")
+    configuration = session._jsc.hadoopConfiguration()
+    jvm.org.apache.hadoop.fs.FileSystem.get(root, configuration).setWriteChecksum(False)
 
 
 def _remember_names(session: SparkSession) -> None:

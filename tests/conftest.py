@@ -28,14 +28,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of two processes one has all files that need Spark, and begins with them; the other has the rest,
-    a file at a time: a second Spark would only warm up again what the first is at."""
+    """Of two processes one begins with the files of `tests/jobs` that need Spark, the other with all others
+    that do; what needs no Spark goes to the one that is done first, a file at a time. So either has
+    one session, which warms up once."""
     from xdist.scheduler import LoadScopeScheduling
 
     class BySession(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
-            return "spark" if needs_spark(config.rootpath / file) else file
+            if not needs_spark(config.rootpath / file):
+                return file
+            return "jobs" if file.startswith("tests/jobs/") else "stages"
 
     return BySession(config, log)
 

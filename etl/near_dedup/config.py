@@ -15,7 +15,7 @@ from etl.config import Config
 from etl.errors import ContractError
 from etl.facts import minhash
 
-SCHEME_VERSION = 1  # of bands and keys: raised by any change of what `band_index` holds
+SCHEME_VERSION = 2  # raised by any change of what the tables of near_dedup hold
 SKETCH_LOSS = 1e-6  # chance that the sketch bound loses a pair that is as similar as the floor
 
 

@@ -149,13 +149,13 @@ def _shingle(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
                 ),
             )
             for number, of_part in by_part(part)
-            for rows in _cut(of_part, shipped)
+            for rows in cut(of_part, shipped)
         )
 
 
-def _cut(rows: Ints, shipped: Ints) -> list[Ints]:
+def cut(rows: Ints, shipped: Ints, num_bytes: int = PACK_BYTES) -> list[Ints]:
     """Rows whose values fill a packed binary."""
-    filled = np.cumsum(8 * shipped[rows]) // PACK_BYTES
+    filled = np.cumsum(8 * shipped[rows]) // num_bytes
     return np.split(rows, np.flatnonzero(np.diff(filled)) + 1)
 
 

@@ -17,16 +17,33 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from etl.facts.kernels import Mask
-from etl.near_dedup.arrow import PACKED, chunks, ids_of_words, of_kind, parts_of, unpacked
-from etl.near_dedup.bands import Ints
-from etl.near_dedup.candidates import signatures_of
+from etl.facts.minhash import POSITIONS
+from etl.near_dedup.arrow import (
+    ID_WORDS,
+    PACKED,
+    by_part,
+    chunks,
+    ids_of_words,
+    numbers,
+    of_kind,
+    packed,
+    packed_batch,
+    parts_of,
+    unpacked,
+)
+from etl.near_dedup.bands import Ints, Sketches, Words
+from etl.near_dedup.candidates import sketches_of
 from etl.near_dedup.config import NearDedupConfig
-from etl.near_dedup.contents import OWNER, Contents, Sets, content_rows, sets_of
-from etl.near_dedup.prune import SKETCH_WIDTHS, SKETCHES, rows_of, sketch_rows, to_blocks
-from etl.near_dedup.verify import VERIFIED, bytes_batch, verified_batch, verified_rows
+from etl.near_dedup.contents import cut
+from etl.near_dedup.prune import rows_of, to_blocks
+from etl.near_dedup.transfer import local_columns
+from etl.near_dedup.verify import VERIFIED, verified_batch, verified_rows
 from etl.stage import Lake
+from etl.tables import DEFERRED_SETS
 
-ROLES = 3  # kind of packed rows of a block, beside those of `verify`
+SETS, ROLES = 0, 1  # kinds of packed rows of a block
+SET_BYTES = 64 << 20  # of sets in an Arrow batch, if all were as large as the largest
+SET_ROWS = 4096  # at most, in an Arrow batch
 MEMBER, DEMANDED, PIVOT = 0, 1, 2  # roles
 
 
@@ -53,15 +70,15 @@ def compare_demanded(
     lake: Lake,
     unverified: Unverified,
     is_demanded: Mask,
-    splits: dict[str, int],
     threshold: float,
     config: NearDedupConfig,
 ) -> DataFrame:
     """`VERIFIED`, staged: new pairs; and a row without blob_b for each document that is complete.
 
-    Cost: reads content and sketch of the blocks that hold a demanded document; ships 8 bytes a
-    shingle and 1 KB a document (pivots of a block above the bound: once a chunk).
+    Cost: reads `deferred_sets`; ships 8 bytes a shingle and 1 KB a document of the blocks that hold a
+    demanded document (pivots of a block above the bound: once a chunk).
     """
+    lake.batch_rows(min(SET_ROWS, 1 + SET_BYTES // (8 * int(unverified.size.max()) + 1024)))
     order = np.lexsort((unverified.rank, unverified.block))
     block, document = unverified.block[order], unverified.document[order]
     blob = unverified.blob[order]
@@ -75,7 +92,7 @@ def compare_demanded(
     chosen = is_wanted & (is_whole | is_first)
     role = np.where(demanded[chosen], DEMANDED, MEMBER)
     first = _Task(of[chosen], document[chosen], role, blob[chosen])
-    found = _run(lake, first, splits, threshold, config)
+    found = _run(lake, first, threshold, config)
     is_rest = is_wanted & ~chosen
     if not is_rest.any():
         return found
@@ -83,7 +100,7 @@ def compare_demanded(
     complete = found.where(is_complete).select("document_a").collect()
     pivots = np.array([row["document_a"] for row in complete], np.int64)
     rest = _chunks(of, document, blob, num_bytes, is_rest, np.isin(document, pivots), config)
-    more = _run(lake, rest, splits, threshold, config).where(f"NOT ({is_complete})")
+    more = _run(lake, rest, threshold, config).where(f"NOT ({is_complete})")
     return lake.staged("demanded", found.unionByName(more))
 
 
@@ -124,28 +141,75 @@ def _chunks(
     return _Task(*(np.concatenate(columns) for columns in zip(*tasks, strict=True)))
 
 
-def _run(
-    lake: Lake,
-    task: _Task,
-    splits: dict[str, int],
-    threshold: float,
-    config: NearDedupConfig,
-) -> DataFrame:
+def _run(lake: Lake, task: _Task, threshold: float, config: NearDedupConfig) -> DataFrame:
     cuts = np.append(np.flatnonzero(np.diff(task.part)) + 1, len(task.part))
     starts = np.append(0, cuts[:-1])
     roles = [
         (int(task.part[start]), ROLES, data)
         for start, end in zip(starts, cuts, strict=True)
-        for data in chunks(np.arange(end - start), task.document[start:end], task.role[start:end])
+        for data in chunks(np.arange(end - start), *(column[start:end] for column in task[1:]))
     ]
-    signatures = signatures_of(lake, splits).withColumn("is_new", F.lit(False))
-    contents = Contents(task.part, task.document, np.full(len(task.part), OWNER), task.blob)
-    shingles = content_rows(lake, contents)
-    rows = shingles.unionByName(sketch_rows(lake, signatures, task.part, task.document))
-    rows = rows.unionByName(lake.local_rows(roles, PACKED))
+    placed = local_columns(lake, "part int, document long", task.part, task.document)
+    sets = lake.read(DEFERRED_SETS).select("document", "sketch", "shingles")
+    sets = sets.join(F.broadcast(placed), on="document").mapInArrow(_pack, PACKED)
+    rows = sets.unionByName(lake.local_rows(roles, PACKED))
     return lake.staged(
         "demanded", to_blocks(rows).mapInArrow(_Compare(threshold, config), VERIFIED)
     )
+
+
+def _pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    from etl.near_dedup.similarity import taken
+
+    for batch in batches:
+        document = numbers(batch.column("document"))
+        sketch = sketches_of(batch.column("sketch")).view(np.int64)
+        values, offsets = _values(batch.column("shingles"))
+        size = np.diff(offsets)
+        yield packed_batch(
+            (
+                part,
+                SETS,
+                packed(
+                    np.array([len(rows)]), document[rows], size[rows], sketch[rows],
+                    taken(values, offsets, rows),
+                ),
+            )
+            for part, of_part in by_part(numbers(batch.column("part")))
+            for rows in cut(of_part, size)
+        )  # fmt: skip
+
+
+def _values(column: pa.Array) -> tuple[Words, Ints]:
+    """The shingle hashes of all rows; where each row's begin."""
+    _, offsets, data = column.buffers()
+    ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    start, end = int(ends[0]), int(ends[-1])
+    values = np.frombuffer(data.slice(start, end - start), np.uint64)
+    return values, (ends - start).astype(np.int64) // 8
+
+
+class _Sets(NamedTuple):
+    """Of a block's documents."""
+
+    document: Ints
+    sketch: Sketches
+    values: Words
+    offsets: Ints
+
+
+def _sets_of(rows: pa.Table) -> _Sets:
+    widths = [1, 1, POSITIONS // 2]  # document, shingles, sketch
+    heads: list[tuple[Ints, ...]] = [unpacked([], widths)]
+    values = [np.empty(0, np.uint64)]
+    for buffer in of_kind(rows, SETS):
+        words = np.frombuffer(buffer, np.int64)
+        end = 1 + int(words[0]) * sum(widths)
+        heads.append(unpacked([words[1:end]], widths))
+        values.append(words[end:].view(np.uint64))
+    document, size, sketch = (np.concatenate(columns) for columns in zip(*heads, strict=True))
+    offsets = np.append(0, np.cumsum(size))
+    return _Sets(document, sketch.view(np.uint32), np.concatenate(values), offsets)
 
 
 class _Compare:
@@ -161,39 +225,32 @@ class _Compare:
         from etl.near_dedup import greedy
         from etl.near_dedup.similarity import taken
 
-        sets = sets_of(rows)
-        yield bytes_batch(int(sets.num_bytes.sum()))
-        known, *_, words = unpacked(of_kind(rows, SKETCHES), SKETCH_WIDTHS)
-        rank, document, role = unpacked(of_kind(rows, ROLES), [1, 1, 1])
-        document, role = document[np.argsort(rank)], role[np.argsort(rank)]
-        places, sketched = _places(sets.document, document), _places(known, document)
-        is_there = (places >= 0) & (sketched >= 0)
-        places, sketched, role = places[is_there], sketched[is_there], role[is_there]
+        sets = _sets_of(rows)
+        rank, document, role, blob = unpacked(of_kind(rows, ROLES), [1, 1, 1, ID_WORDS])
+        order = np.argsort(rank)
+        places = rows_of(sets.document, np.argsort(sets.document, kind="stable"), document[order])
+        order, places = order[places >= 0], places[places >= 0]
         if len(places) == 0:
             return
+        document, role, blob = document[order], role[order], blob[order]
         offsets = np.append(0, np.cumsum(np.diff(sets.offsets)[places]))
         values = taken(sets.values, sets.offsets, places)
         found = greedy.compare(
             values,
             offsets,
-            words.view(np.uint32)[sketched],
+            sets.sketch[places],
             role == DEMANDED,
             role == PIVOT,
             self.floor,
             self.threshold,
             self.scheme,
         )
-        yield verified_batch(sets, places[found.pivot], places[found.other], found.similarity)
-        yield _complete(sets, places[found.is_pivot])
+        yield verified_batch(document, blob, found.pivot, found.other, found.similarity)
+        yield _complete(document[found.is_pivot], blob[found.is_pivot])
 
 
-def _places(documents: Ints, wanted: Ints) -> Ints:
-    """A row of each wanted document; -1 where there is none."""
-    return rows_of(documents, np.argsort(documents, kind="stable"), wanted)
-
-
-def _complete(sets: Sets, pivots: Ints) -> pa.RecordBatch:
-    document, count = pa.array(sets.document[pivots]), len(pivots)
-    ids = ids_of_words(sets.blob[pivots])
+def _complete(documents: Ints, blob: Ints) -> pa.RecordBatch:
+    document, count = pa.array(documents), len(documents)
+    ids = ids_of_words(blob)
     none, no_score = pa.nulls(count, pa.string()), pa.nulls(count, pa.float64())
     return verified_rows(ids, none, document, document, no_score, pa.nulls(count, pa.int64()))

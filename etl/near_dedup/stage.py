@@ -1,4 +1,5 @@
-"""Which contents are alike?    signatures, blobs -> documents, band_index, pairs, unverified
+"""Which contents are alike?    signatures, blobs -> documents, band_index, pairs, unverified,
+deferred_sets
 
 A document is a set of shingles: contents with equal sets are one document (their equality is
 verified). Two documents are compared if they share a band, and a pair is what this finds: both
@@ -6,8 +7,9 @@ follow from the two texts alone, so neither the order of arrival nor other docum
 
 What the election needs to know is which pairs there are between a kept document and others. Of a
 complete document all pairs are verified here. Documents in overfull buckets (templates, a file in
-100,000 versions) have too many: they are deferred to a block, listed in `unverified`, and their
-pairs with each other are verified when the election keeps one of them (`etl.near_dedup.elect`).
+100,000 versions) have too many: they are deferred to a block, listed in `unverified` with their sets
+in `deferred_sets`, and their pairs with each other are verified when the election keeps one of them
+(`etl.near_dedup.elect`).
 What is verified stays: `pairs` knows no rank and no threshold but the floor of the bands.
 
 Only new documents meet the index. A document that has lost a content is taken out and, if others
@@ -23,23 +25,32 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from etl.near_dedup import candidates
+from etl.near_dedup.arrow import ID_WORDS
 from etl.near_dedup.bands import Ints
 from etl.near_dedup.blocks import components
 from etl.near_dedup.candidates import Candidates, signatures_of
 from etl.near_dedup.config import NearDedupConfig
-from etl.near_dedup.prune import prune
+from etl.near_dedup.prune import owner_first, prune
 from etl.near_dedup.transfer import collect_columns, local_columns
-from etl.near_dedup.verify import verify
+from etl.near_dedup.verify import Deferred, verify
 from etl.stage import Counts, Lake, Stage
-from etl.tables import BAND_INDEX, BLOBS, DOCUMENTS, PAIRS, SIGNATURES, UNVERIFIED
+from etl.tables import (
+    BAND_INDEX,
+    BLOBS,
+    DEFERRED_SETS,
+    DOCUMENTS,
+    PAIRS,
+    SIGNATURES,
+    UNVERIFIED,
+)
 
 
 def near_dedup(lake: Lake, config: NearDedupConfig) -> Counts:
-    """Brings the four tables up to date.
+    """Brings the five tables up to date.
 
     Cost of a new document: its sketch read once, its band rows (16 bytes a band) shuffled once and
     the index with them. Of a document in a candidate pair: its sketch again; of one whose pair
-    passes the bounds: its content, shipped as 8 bytes a shingle.
+    passes the bounds, or that is deferred: its content, shipped as 8 bytes a shingle.
     """
     for similarity, probability in config.curve():
         lake.progress("near_dedup: similarity %.2f is compared in %.5f", similarity, probability)
@@ -75,7 +86,7 @@ def _starts_over(lake: Lake, config: NearDedupConfig) -> bool:
     if schemes in ([], [config.scheme]):
         return not schemes
     lake.progress("near_dedup: %s: another configuration: starts over", config.scheme)
-    for table in (DOCUMENTS, PAIRS, UNVERIFIED, BAND_INDEX):
+    for table in (DOCUMENTS, PAIRS, UNVERIFIED, DEFERRED_SETS, BAND_INDEX):
         lake.overwrite(table, lake.local_rows([], table.schema))
     return True
 
@@ -112,6 +123,7 @@ def _take_out(lake: Lake, gone: DataFrame) -> DataFrame:
         for end in ("document_a", "document_b")
     ]
     rows = ends[0].unionByName(ends[1]).select("blob_a", "blob_b").distinct()
+    lake.delete(DEFERRED_SETS, lake.staged("sets-out", _deferred(lake, lost)))
     dead = lost.join(again.select("document"), on="document", how="left_anti")
     dead = dead.join(lake.read(UNVERIFIED), on="document", how="left_semi")
     lake.delete(PAIRS, lake.staged("pairs-out", rows))
@@ -120,11 +132,20 @@ def _take_out(lake: Lake, gone: DataFrame) -> DataFrame:
     return again
 
 
+def _deferred(lake: Lake, documents: DataFrame) -> DataFrame:
+    """Those of the documents whose sets are held."""
+    return lake.read(DEFERRED_SETS).select("document").join(documents, "document", "left_semi")
+
+
 class _Blocked(NamedTuple):
     """Deferred documents with their block's label."""
 
     document: Ints
     block: Ints
+
+
+_NONE = np.empty(0, np.int64)
+NONE_DEFERRED = Deferred(_NONE, _NONE, np.empty((0, ID_WORDS), np.int64))
 
 
 def _add(
@@ -182,7 +203,7 @@ def _meet(
         signatures = signatures.join(fresh, on="blob_id", how="left").withColumn(
             "is_new", F.coalesce("is_new", F.lit(False))
         )
-    held = _Blocked(np.empty(0, np.int64), np.empty(0, np.int64))
+    held = _Blocked(_NONE, _NONE)
     if lake.exists(UNVERIFIED):
         held = _Blocked(*collect_columns(lake, lake.read(UNVERIFIED).select("document", "block")))
     # The index comes along whole: its parts are to be as small as those of a first build
@@ -190,19 +211,24 @@ def _meet(
     bits = candidates.part_bits(num_all, config)
     found = candidates.find_buckets(lake, sketches, held.document, bits, config)
     apart: list[str] = []
-    deferred = held
+    deferred, kept = held, NONE_DEFERRED
     for number, some in enumerate(candidates.slices(lake, found, config.driver_pairs)):
         if number == 0:
             deferred = _blocked(held, some)
+            kept = _without_sets(lake, signatures, deferred.document)
         left, right = _not_in_one_block(some, deferred)
         counts["candidate_pairs"] += len(left)
-        if not len(left) and not len(some.mates):
+        if not len(left) and not len(some.mates) and not len(kept.document):
             continue
         passed = prune(lake, signatures, left, right, some.mates, config)
         counts["pairs_compared"] += len(passed.left)
-        if not len(passed.document):
+        if not len(passed.document) and not len(kept.document):
             continue
-        apart += store_pairs(lake, verify(lake, passed, config), counts)
+        verified = verify(lake, passed, kept, config)
+        apart += store_pairs(lake, verified, counts)
+        if len(kept.document):
+            _store_sets(lake, verified, signatures)
+            kept = NONE_DEFERRED
     counts["documents_unverified"] = len(deferred.document)
     if deferred is not held:
         lake.overwrite(UNVERIFIED, local_columns(lake, "document long, block long", *deferred))
@@ -219,6 +245,32 @@ def _blocked(held: _Blocked, found: Candidates) -> _Blocked:
     documents, labels = components(left, right)
     wanted = np.unique(np.concatenate((found.star, found.member, found.deferred, held.document)))
     return _Blocked(wanted, labels[np.searchsorted(documents, wanted)])
+
+
+def _without_sets(lake: Lake, signatures: DataFrame, documents: Ints) -> Deferred:
+    """Those of the deferred documents that have no row in `deferred_sets` yet."""
+    if lake.exists(DEFERRED_SETS) and len(documents):
+        wanted = local_columns(lake, "document long", documents)
+        (held,) = collect_columns(lake, _deferred(lake, F.broadcast(wanted)))
+        documents = np.setdiff1d(documents, held)
+    if not len(documents):
+        return NONE_DEFERRED
+    wanted = F.broadcast(local_columns(lake, "document long", documents))
+    rows = signatures.join(wanted, on="document", how="left_semi")
+    rows = rows.select("document", "num_shingles", F.col("is_new").cast("long"), "blob_id")
+    document, size, is_new, blob = collect_columns(lake, rows)
+    order = owner_first(document, is_new, blob)
+    owners = order[np.append(True, np.diff(document[order]) != 0)]
+    return Deferred(document[owners], size[owners], blob[owners])
+
+
+def _store_sets(lake: Lake, verified: DataFrame, signatures: DataFrame) -> None:
+    sets = verified.where("shingles IS NOT NULL").withColumnRenamed("blob_a", "blob_id")
+    ids = F.broadcast(sets.select("blob_id"))
+    rows = signatures.select("blob_id", "document", "num_shingles", "sketch")
+    rows = rows.join(ids, on="blob_id", how="left_semi")
+    rows = rows.join(sets.select("blob_id", "shingles"), on="blob_id")
+    lake.append(DEFERRED_SETS, rows.select(*DEFERRED_SETS.columns))
 
 
 def _not_in_one_block(found: Candidates, deferred: _Blocked) -> tuple[Ints, Ints]:
@@ -276,7 +328,7 @@ STAGE = Stage(
     "near_dedup",
     "which contents are alike?",
     reads=(SIGNATURES, BLOBS),
-    writes=(DOCUMENTS, BAND_INDEX, PAIRS, UNVERIFIED),
+    writes=(DOCUMENTS, BAND_INDEX, PAIRS, UNVERIFIED, DEFERRED_SETS),
     config_type=NearDedupConfig,
     run=near_dedup,
 )

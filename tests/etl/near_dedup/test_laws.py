@@ -22,6 +22,7 @@ from etl.near_dedup.stage import near_dedup
 from etl.tables import (
     BAND_INDEX,
     DECISIONS,
+    DEFERRED_SETS,
     DOCUMENTS,
     DUPLICATES,
     PAIRS,
@@ -130,6 +131,22 @@ def check(found: dict[str, Any], files: list[File], threshold: float) -> None:
     } == expected
 
 
+def check_sets(lake: MemoryLake, files: list[File]) -> None:
+    """The set of every document that has been deferred, and of none that is gone, is held once."""
+    blob_of = {hashlib.sha256(file["text"].encode()).hexdigest(): file["text"] for file in files}
+    documents = {row["document"]: row["blob_id"] for row in lake.read(DOCUMENTS).collect()}
+    rows = lake.read(DEFERRED_SETS).collect()
+    held = [row["document"] for row in rows]
+    unverified = {row["document"] for row in lake.read(UNVERIFIED).collect()}
+    assert len(held) == len(set(held)) > 10
+    assert unverified <= set(held) <= set(documents)
+    for row in rows:
+        text = blob_of[documents[row["document"]]]
+        values, _ = similarity.shingle_sets(pa.array([text]))
+        assert row["shingles"] == values.tobytes()
+        assert row["num_shingles"] == len(values) == len(shingles(text))
+
+
 def corpus(seed: int) -> list[File]:
     """Families of near-duplicates (one large), equal texts, equal sets in other layout, short texts."""
     draw = random.Random(seed)
@@ -166,6 +183,7 @@ def test_refresh_equals_rebuild_and_the_exact_answer_whatever_the_bounds(
     write_lake(lake, first)
     check(run(lake, small), first, 0.7)
     assert lake.read(BAND_INDEX).where("document IS NULL").isEmpty()
+    check_sets(lake, first)
 
     kept = [file for file in files if file not in first[:6]]
     changed = [
@@ -180,6 +198,7 @@ def test_refresh_equals_rebuild_and_the_exact_answer_whatever_the_bounds(
     gone = {row["document"] for row in lake.read(DOCUMENTS).collect()}
     for pair in lake.read(PAIRS).collect():
         assert {pair["document_a"], pair["document_b"]} <= gone
+    check_sets(lake, changed)
 
     rebuilt = MemoryLake(spark)
     write_lake(rebuilt, changed[::-1])

@@ -72,8 +72,7 @@ ELEMENT = _NAMES + rb"[\w:.\-]{0,24}[\"']{0,1}[^<>\n]{0,40}>[ \t]{0,4}(?:<!\[CDA
 ATTRIBUTE = _NAMES + _TAIL + rb"[\"'][ \t]{1,4}(?:value|content|default)=[\"'][^\"'\s]"
 PLIST = _NAMES + _TAIL + rb"[ \t]{0,2}</key>\s{0,12}<string>[^<\s]"
 PAIR = (
-    rb"\\?[\"'](?:name|key)\\?[\"']\s{0,4}[:=]\s{0,4}\\?[\"'][\w.\-]{0,30}"
-    + _NAMES
+    _NAMES
     + _TAIL
     + rb"\\?[\"']\s{0,4},\s{0,40}\\?[\"']value\\?[\"']\s{0,4}[:=]\s{0,4}\\?[\"'][^\s\"'`]{4}"
 )

@@ -134,12 +134,14 @@ def check_profile(view: memoryview, low: int, high: int, hit: int) -> list[User]
     start = hit - 1
     while start < high and view[start] in b"@~":
         start += 1
-    found = _handle(view, high, start)
+    text = bytes(view[start : min(high, start + 48)])
+    match = _HANDLE.match(text)
+    if match is None or not _BEHIND_PROFILE.match(text, match.end()):
+        return []  # most are of a repository: told apart before anything dear
     if bytes(view[max(low, start - 15) : start]).lower().endswith(b"api.github.com/"):
         return []
-    if found is None or not _BEHIND_PROFILE.match(bytes(view[found[1] : min(high, found[1] + 6)])):
-        return []
-    return [User(*found, PROFILE)]
+    found = _handle(view, high, start)
+    return [User(*found, PROFILE)] if found is not None else []
 
 
 def check_ssh(view: memoryview, low: int, high: int, hit: int) -> list[User]:

@@ -170,8 +170,9 @@ def check_link(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
     it: else it is the name of a thing.
     """
     start = hit - 1
-    begin = max(low, start - 120)
-    match = _LINK.search(bytes(view[begin:start]))
+    before = bytes(view[max(low, start - 120) : start]).rpartition(b"\n")[2]
+    begin = start - len(before)
+    match = _LINK.search(before)
     target = _TARGET.match(bytes(view[start : min(high, start + 100)]))
     if match is None or target is None:
         return []

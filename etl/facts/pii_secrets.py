@@ -338,12 +338,14 @@ def check_bare(view: memoryview, low: int, high: int, hit: int) -> Secret | None
     return Secret(start, start + len(value), *judged)
 
 
+_LETTER, _DIGIT_OR_SIGN = re.compile(rb"[A-Za-z]"), re.compile(rb"[0-9!@#$%^&*?+~]")
+
+
 def _is_strong(value: bytes) -> bool:
     """A bare value that could hardly be a name or an expression."""
-    has_digit = any(48 <= byte <= 57 for byte in value)
-    has_letter = any(byte | 0x20 in range(97, 123) for byte in value)
-    has_sign = any(byte in b"!@#$%^&*?+~" for byte in value)
-    return (has_letter and (has_digit or has_sign) and not is_worded(value)) or (
+    has_letter = _LETTER.search(value) is not None
+    has_mark = _DIGIT_OR_SIGN.search(value) is not None
+    return (has_letter and has_mark and not is_worded(value)) or (
         len(value) >= 8 and is_gibberish(value) and bits_a_letter(value) > 5.5
     )
 
@@ -400,15 +402,17 @@ def check_plist(view: memoryview, low: int, high: int, hit: int) -> Secret | Non
 def _check_markup(
     view: memoryview, low: int, high: int, start: int, form: re.Pattern[bytes]
 ) -> Secret | None:
-    before = bytes(view[max(low, start - _WINDOW) : start])
-    left = form.search(before)
     tail = bytes(view[start : min(high, start + 260)])
     found = _XML_VALUE.match(tail)
-    if left is None or found is None:
+    if found is None:
         return None
     value = found[0]
     rest = tail[found.end() :].lstrip()
     if not rest.startswith((b"</", b"<!", b"]]>")):
+        return None
+    before = bytes(view[max(low, start - _WINDOW) : start])
+    left = form.search(before)
+    if left is None:
         return None
     value = value.removesuffix(b"]]>")
     judged = judge(left["name"], value, before[-80:], is_bare=False)

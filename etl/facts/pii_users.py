@@ -28,7 +28,7 @@ class User(NamedTuple):
 
 
 MENTION_HINT = (
-    rb"(?:[(\[,]|[\w,.)\]:&+][ \t]|(?:#\d{1,6}\)?|\bby|\bto|@[\w-]{2,39},)[ \t]{0,2}\r?\n[ \t]{0,8})"
+    rb"(?:[(\[,]|[\w,.)\]:&+][ \t]|\b(?:by|to)[ \t]{0,2}\r?\n[ \t]{0,8})"
     rb"@[A-Za-z0-9][A-Za-z0-9_-]"
 )
 TODO_HINT = rb"(?:TODO|FIXME|XXX|HACK|BUG|NOTE|todo|fixme)\([A-Za-z@]"

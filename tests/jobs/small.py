@@ -37,6 +37,8 @@ SOFTWARE.
 CODE = "def area(width, height):\n    '''Of a rectangle.'''\n    return width * height\n"
 OTHER = "def volume(width, height, depth):\n    return width * height * depth\n"
 CANARY = "AKIA" + "QZ7MKD4VRTW5XJB2"  # the form of a key, of nobody
+# A key and an address in files, and whom the history of a git repository names
+CANARIES = (CANARY, "ann.lee@stackmill-example.org", "dov@stackmill-example.org")
 TASK = """def near(numbers, threshold):
     # Check if in given list of numbers, are any two numbers
     # closer to each other than given threshold.

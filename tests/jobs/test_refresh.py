@@ -271,8 +271,6 @@ def test_decide_dry_run_gives_the_counts_of_other_rules_and_writes_nothing(
 
 
 def test_no_secret_or_address_of_a_source_is_in_a_table_a_log_or_a_run(built: Path) -> None:
-    # A key and an address in files, and whom the history of a git repository names
-    canaries = (small.CANARY, "ann.lee@stackmill-example.org", "dov@stackmill-example.org")
     places = [built / "lake", built / "report", built / "export", built / "log.txt", store_folder()]
     found = [path for place in places for path in (place.rglob("*") if place.is_dir() else [place])]
     files = [path for path in found if path.is_file() and "blobs" not in path.parts]
@@ -280,15 +278,15 @@ def test_no_secret_or_address_of_a_source_is_in_a_table_a_log_or_a_run(built: Pa
     for path in files:
         if path.suffix == ".parquet":
             text = str(pq.ParquetFile(path).read().to_pydict())
-            assert not [canary for canary in canaries if canary in text], path
+            assert not [canary for canary in small.CANARIES if canary in text], path
         else:
             raw = path.read_bytes()
-            assert not [canary for canary in canaries if canary.encode() in raw], path
+            assert not [canary for canary in small.CANARIES if canary.encode() in raw], path
     blobs = [
         str(pq.ParquetFile(path).read().to_pydict())
         for path in (built / "lake" / "blobs").rglob("*.parquet")
     ]
-    assert all(any(canary in text for text in blobs) for canary in canaries[:2])
+    assert all(any(canary in text for text in blobs) for canary in small.CANARIES[:2])
 
 
 def test_the_console_script_the_module_and_the_file_are_one(tmp_path: Path) -> None:

@@ -5,45 +5,25 @@ It builds a lake that this process has refreshed, with other partitions and anot
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyspark
 import pytest
 import yaml
 
 from jobs.__main__ import main
+from tests.clusters import HOME, spark_environment, standalone
 from tests.jobs import small
 from tests.jobs.lakes import configure, tables_of
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
-HOME = Path(pyspark.__file__).parent
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def wait_for(port: int, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise TimeoutError(f"nothing listens on port {port}")
 
 
 @pytest.fixture(scope="module")
@@ -70,43 +50,16 @@ def executor_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="module")
-def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """spark://127.0.0.1:PORT with one worker of one core."""
-    folder = tmp_path_factory.mktemp("cluster")
-    port, worker_port = free_port(), free_port()
-    environment = {
-        **os.environ,
-        "SPARK_HOME": str(HOME),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_WORKER_DIR": str(folder),
-    }
-    environment.pop("PYTHONPATH", None)
-    url = f"spark://127.0.0.1:{port}"
-    processes = []
-    try:
-        for name, port_of, arguments in (
-            ("master.Master", port, ["--port", str(port), "--webui-port", "0"]),
-            (
-                "worker.Worker",
-                worker_port,
-                ["--port", str(worker_port), "--webui-port", "0", "-c", "1", "-m", "1500m", url],
-            ),
-        ):
-            command = [str(HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}"]
-            with (folder / f"{name}.log").open("w") as log:
-                processes.append(
-                    subprocess.Popen(
-                        [*command, "--host", "127.0.0.1", *arguments],
-                        env=environment, cwd=folder, stdout=log, stderr=log,
-                    )
-                )  # fmt: skip
-            wait_for(port_of)
-        yield url
-    finally:
-        for process in reversed(processes):
-            process.terminate()
-        for process in processes:
-            process.wait(30)
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cluster")
+
+
+@pytest.fixture(scope="module")
+def master(cluster: Path) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONPATH", raising=False)
+        with standalone(cluster, cores=1, memory="1500m") as url:
+            yield url
 
 
 @pytest.fixture
@@ -124,6 +77,7 @@ def test_refresh_equals_rebuild_on_executors_that_have_the_wheel_and_order_is_no
     spark: Any,
     built: Path,
     sources_to_change: Path,
+    cluster: Path,
     master: str,
     executor_python: Path,
     tmp_path: Path,
@@ -143,17 +97,27 @@ def test_refresh_equals_rebuild_on_executors_that_have_the_wheel_and_order_is_no
     assert main(["refresh", "--conf", path]) == 0
 
     rebuilt = tmp_path / "rebuilt"
-    submit(master, executor_python, configure(rebuilt, sources[::-1]))
+    said = submit(master, executor_python, configure(rebuilt, sources[::-1]))
     # Where nothing names a store, it lies beside the lake.
     assert (rebuilt / "mlflow.db").is_file()
+    logs = [path for place in (cluster, rebuilt / "events") for path in place.rglob("*")]
+    logs = [path for path in logs if path.is_file() and path.suffix not in (".jar", ".py")]
+    assert any(
+        "SparkListenerJobEnd" in path.read_text() for path in logs if path.parent.name == "events"
+    )
+    for canary in small.CANARIES:
+        assert canary not in said
+        assert not [path for path in logs if canary.encode() in path.read_bytes()]
     found, expected = tables_of(spark, refreshed), tables_of(spark, rebuilt)
     for name in expected:
         assert found[name] == expected[name], name
 
 
-def submit(master: str, executor_python: Path, conf: str) -> None:
-    """Runs every job on the cluster by spark-submit, as on EMR."""
+def submit(master: str, executor_python: Path, conf: str) -> str:
+    """Runs every job on the cluster by spark-submit, as on EMR; what it says."""
     away = Path(conf).parent
+    events = away / "events"
+    events.mkdir()
     where = subprocess.run(
         [str(executor_python), "-c", "import jobs; print(jobs.__file__)"],
         capture_output=True, text=True, check=True, cwd=away,
@@ -174,6 +138,8 @@ def submit(master: str, executor_python: Path, conf: str) -> None:
         "spark.sql.codegen.cache.maxEntries": "4000",
         "spark.sql.files.maxPartitionBytes": "65536",
         "spark.ui.enabled": "false",
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": events.as_uri(),
     }
     flags = [part for item in settings.items() for part in ("--conf", "=".join(item))]
     command = [
@@ -181,8 +147,7 @@ def submit(master: str, executor_python: Path, conf: str) -> None:
         str(folder / "refresh.py"), "--conf", conf,
     ]  # fmt: skip
     unset = ("PYTHONPATH", "MLFLOW_TRACKING_URI", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
-    environment = {key: value for key, value in os.environ.items() if key not in unset}
-    environment |= {"SPARK_HOME": str(HOME), "SPARK_LOCAL_IP": "127.0.0.1"}
+    environment = {key: value for key, value in spark_environment().items() if key not in unset}
     found = subprocess.run(
         command, cwd=away, env=environment, capture_output=True, text=True, check=False, timeout=900
     )  # fmt: skip
@@ -190,3 +155,4 @@ def submit(master: str, executor_python: Path, conf: str) -> None:
     assert found.returncode == 0, said[-3000:]
     assert "session: spark-submit" in said
     assert "= kept" in found.stdout
+    return said

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from etl.config import dump
-from tests.training.clusters import HOME, free_port, spark_environment, standalone
+from tests.clusters import HOME, free_port, spark_environment, standalone
 from tests.training.lakes import tiny, write_lake
 from training.steps import read_steps
 
@@ -104,7 +104,7 @@ def test_executors_in_barrier_mode_train_as_python_does(
     conf: Path, expected: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     """Two executors of one core; a rank in each, which meet at an address that Spark's barrier tells."""
-    with standalone(tmp_path) as master:
+    with standalone(tmp_path, cores=2, memory="2g") as master:
         executors = {"cores": "1", "memory": "512m"}
         flags = [
             part

@@ -27,8 +27,6 @@ LOGINS = [
     ("$ ssh jdoerfel7@build.doerfel.io", ["jdoerfel7"]),
     (" * @author jdoerfel7", ["jdoerfel7"]),
     ("é thanks @jdoerfel7 für", ["jdoerfel7"]),
-    ("- Fix the parser (#12)\n  @jdoerfel7\n", ["jdoerfel7"]),
-    ("Contributors: @octo-cat9,\n@jdoerfel7", ["octo-cat9", "jdoerfel7"]),
     ("Maintainer-email: jdoerfel7 <x@doerfel.io>", ["jdoerfel7"]),
     ("setup(author='jdoerfel7')", ["jdoerfel7"]),
     ("[jdoerfel7](https://github.com/jdoerfel7/tool)", ["jdoerfel7"]),

@@ -1,4 +1,4 @@
-"""A standalone cluster of Spark on loopback: a master, and a worker with two cores."""
+"""A standalone cluster of Spark on loopback: a master and a worker."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ START_S = 120
 
 
 @contextmanager
-def standalone(folder: Path) -> Iterator[str]:
+def standalone(folder: Path, cores: int, memory: str) -> Iterator[str]:
     """The address of the master, spark://127.0.0.1:PORT, as long as the cluster runs."""
     port, worker_port = free_port(), free_port()
     url = f"spark://127.0.0.1:{port}"
     commands = {
         "master.Master": (port, []),
-        "worker.Worker": (worker_port, ["--cores", "2", "--memory", "2g", url]),
+        "worker.Worker": (worker_port, ["--cores", str(cores), "--memory", memory, url]),
     }
     environment = {**spark_environment(), "SPARK_WORKER_DIR": str(folder)}
     processes = []

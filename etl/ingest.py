@@ -43,7 +43,7 @@ from etl.tables import BLOBS, FACT_TABLES, FILES, REPOS, SOURCE_ERRORS
 
 logger = logging.getLogger(__name__)
 
-READER_VERSION = 1  # part of every fingerprint: a new version reads everything again
+READER_VERSION = 2  # part of every fingerprint: a new version reads everything again
 TASK_BYTES = 24 << 20  # of listed size: small enough to balance, large enough to be worth a task
 FLUSH_BYTES = 16 << 20  # of text in one Arrow batch that a reader hands over
 FLUSH_ROWS = 4096

@@ -2,7 +2,8 @@
 
     python -m training.ngram --manifest LAKE/shards/manifest.json
 
-What a trained model must beat. Interpolated Kneser-Ney: each order discounts its counts by D = n1 / (n1 + 2 n2)
+What a trained model must beat; with `--read OUTPUT`, n-grams of what the run in that folder has read, and no
+more. Interpolated Kneser-Ney: each order discounts its counts by D = n1 / (n1 + 2 n2)
 and gives what it took to the order below, whose counts are of distinct contexts; below the unigrams lies the
 uniform distribution over the vocabulary. A token that follows the end of a document is foretold by no model
 (`training.batches` ignores it too); n-grams reach back over that end, but not over the start of a shard.
@@ -25,6 +26,9 @@ import numpy.typing as npt
 
 from etl.errors import ConfigError, StackmillError
 from etl.pack.tokenizer import END
+from training.config import TrainingConfig, load_resolved
+from training.corpus import open_corpus
+from training.files import DATA
 from training.shards import Ints, Shards, Tokens
 
 NAMES = {1: "unigram", 2: "bigram", 3: "trigram"}
@@ -172,18 +176,39 @@ def _pieces(tokens: Tokens, order: int) -> Iterator[tuple[Tokens, int]]:
 
 
 def baselines(
-    manifest: Path, orders: Sequence[int], windows: tuple[int, int] | None = None
+    manifest: Path,
+    orders: Sequence[int],
+    windows: tuple[int, int] | None = None,
+    read: Iterable[Tokens] | None = None,
 ) -> dict[str, Loss]:
     """By name, on the tokens of the validation split; with `windows` (length, tokens at most) on those
-    that a model of that context is evaluated on."""
+    that a model of that context is evaluated on. Counted over `read`, or all of the training split."""
     train, validation = (Shards(manifest, split) for split in ("train", "validation"))
     vocabulary = int(train.manifest["tokenizer"]["vocabulary"])
     held_out: list[Tokens] = [np.asarray(shard.tokens) for shard in validation.shards]
     if windows is not None:
         chosen = validation.spread(*windows)
         held_out = [validation.window(one.shard, one.number, windows[0]) for one in chosen]
-    read = [np.asarray(shard.tokens) for shard in train.shards]
-    return {NAMES[order]: KneserNey.fit(read, order, vocabulary).loss(held_out) for order in orders}
+    counted = list(read or (np.asarray(shard.tokens) for shard in train.shards))
+    return {
+        NAMES[order]: KneserNey.fit(counted, order, vocabulary).loss(held_out) for order in orders
+    }
+
+
+def windows_read(output: Path) -> Iterator[Tokens]:
+    """Every window that the pretraining run in this folder reads, as it lies in the shards."""
+    config = load_resolved(output)
+    if not isinstance(config, TrainingConfig):
+        raise ConfigError(f"{output}: expected the folder of a pretraining, found a fine-tuning")
+    described = json.loads((output / DATA).read_text("utf-8"))
+    pinned = {source["name"]: source["manifest"] for source in described["mixture"]}
+    corpus = open_corpus(config, pinned)
+    for stage in config.stages:
+        batches = corpus.batches(stage)
+        for step in range(stage.steps):
+            for place in batches.places(step):
+                shards = corpus.sources[place.source].train
+                yield np.asarray(shards.window(place.shard, place.window, stage.sequence_length))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -197,9 +222,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="a training configuration's last sequence_length and validation.max_tokens: the same "
         "tokens; all if not given",
     )  # fmt: skip
+    parser.add_argument(
+        "--read", type=Path, metavar="OUTPUT",
+        help="a pretraining's folder: count what it read; all training tokens if not given",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     try:
-        found = baselines(args.manifest, args.orders, args.windows and tuple(args.windows))
+        read = windows_read(args.read) if args.read else None
+        found = baselines(args.manifest, args.orders, args.windows and tuple(args.windows), read)
     except StackmillError as error:
         sys.stderr.write(f"training.ngram: {error}\n")
         return error.exit_code

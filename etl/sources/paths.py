@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from typing import NamedTuple
 
 VENDOR_FOLDERS = frozenset(  # in any case
@@ -20,6 +21,7 @@ VENDOR_FOLDERS = frozenset(  # in any case
 )  # fmt: skip
 CASED_FOLDERS = frozenset({"Pods", "Carthage"})  # in lower case these are words of other fields
 ENVIRONMENTS = frozenset({"venv", "env", ".env", "virtualenv"})  # of Python, where lib lies in them
+_CRATE = re.compile(r"[a-z0-9_-]+-\d+\.\d+\.\d+[a-z0-9.+-]*")  # in a folder of `cargo vendor`
 TEST_FOLDERS = frozenset({"test", "tests", "testing", "spec", "specs", "__tests__", "testdata"})
 
 
@@ -53,8 +55,11 @@ def _folder_flags(folder: str) -> tuple[bool, bool]:
         before in ENVIRONMENTS and part in ("lib", "lib64")
         for before, part in itertools.pairwise(parts)
     )
-    is_vendored = not (VENDOR_FOLDERS.isdisjoint(parts) and CASED_FOLDERS.isdisjoint(cased))
-    return in_environment or is_vendored, not TEST_FOLDERS.isdisjoint(parts)
+    has_crate = any(
+        before == "cargo" and _CRATE.fullmatch(part) for before, part in itertools.pairwise(parts)
+    )
+    is_named = not (VENDOR_FOLDERS.isdisjoint(parts) and CASED_FOLDERS.isdisjoint(cased))
+    return in_environment or has_crate or is_named, not TEST_FOLDERS.isdisjoint(parts)
 
 
 def _is_test_name(basename: str) -> bool:

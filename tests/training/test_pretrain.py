@@ -25,11 +25,12 @@ from tests.training import jobs, plain
 from tests.training.lakes import tiny, write_lake
 from tests.training.ranks import Ranks, launch
 from training import checkpoints
-from training.batches import IGNORED, batch_of
+from training.batches import IGNORED, FimConfig, batch_of
 from training.checkpoints import list_checkpoints
 from training.config import CheckpointConfig, TrainingConfig
 from training.corpus import open_corpus
 from training.files import DATA, LISTED, VALIDATED
+from training.ngram import windows_read
 from training.shards import Shards
 from training.steps import read_steps
 
@@ -325,6 +326,19 @@ def _slowly(
                 tokens[name] += 1
                 num_bytes[name] += len(encoder.bytes_of[label])
     return nats, tokens, num_bytes
+
+
+def test_the_windows_of_a_run_are_the_rows_of_its_batches(whole: TrainingConfig) -> None:
+    """Which fill-in-the-middle has left as they are."""
+    plain = whole.data.model_copy(update={"fim": FimConfig(rate=0)})
+    corpus = open_corpus(whole.model_copy(update={"data": plain}))
+    expected = [
+        row.tolist()
+        for stage in whole.stages
+        for step in range(stage.steps)
+        for row in corpus.batches(stage).batch(step).inputs
+    ]
+    assert [row[:-1].tolist() for row in windows_read(Path(whole.output))] == expected
 
 
 def test_what_the_run_read_and_wrote_is_on_record(whole: TrainingConfig, lake: Path) -> None:

@@ -42,7 +42,7 @@ from etl.near_dedup.arrow import (
 )
 from etl.near_dedup.bands import Ints
 from etl.near_dedup.config import NearDedupConfig
-from etl.near_dedup.demand import Unverified, compare_demanded
+from etl.near_dedup.demand import IS_COMPLETE, Unverified, compare_demanded
 from etl.near_dedup.elect import Edges, Elected, elect
 from etl.near_dedup.stage import store_pairs
 from etl.near_dedup.transfer import collect_columns, local_columns
@@ -253,8 +253,7 @@ def elect_documents(
         )
         missing = _unverified(lake, nodes, waiting, blocks)
         compared = compare_demanded(lake, missing, is_demanded, threshold, config)
-        is_complete = "blob_b IS NULL AND blob_a IS NOT NULL"
-        (complete,) = collect_columns(lake, compared.where(is_complete).select("document_a"))
+        (complete,) = collect_columns(lake, compared.where(IS_COMPLETE).select("document_a"))
         if not len(complete):
             raise ContractError(_LACKING)
         pairs = compared.where("blob_b IS NOT NULL")

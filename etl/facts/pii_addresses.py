@@ -395,7 +395,6 @@ def _is_heading(data: Bytes, low: int, high: int, first: int, after: int) -> boo
         i -= 1
     if i > low and i < first and data[i - 1] == 93:
         return True
-    is_behind_mark = i == low
     marks = 0
     while i > low and data[i - 1] in (35, 47, 42, 59, 32, 9):
         marks += data[i - 1] in (35, 47, 42, 59)

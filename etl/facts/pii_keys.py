@@ -186,9 +186,8 @@ def check_jwt(view: memoryview, low: int, high: int, start: int) -> Found | None
     except (ValueError, RecursionError):
         return None
     is_token = isinstance(header, dict) and ("alg" in header or "enc" in header)
-    is_signed = (
-        value.count(b".") >= 2
-    )  # what it says of somebody is there however short the signature
+    # What it says of somebody is there, however short the signature
+    is_signed = value.count(b".") >= 2
     return (start, start + len(value), 0.95) if is_token and is_signed else None
 
 

@@ -174,6 +174,7 @@ _ELEMENTS = (  # an element by its own name, or by an attribute's value
     re.compile(rb"<(?P<name>[\w:.\-]{2,60})(?:[ \t][^<>\n]{0,60})?>[ \t]*(?:<!\[CDATA\[)?\Z"),
     re.compile(rb"=[\"'](?P<name>[\w:.\-]{2,60})[\"'][^<>\n]{0,60}>[ \t]*(?:<!\[CDATA\[)?\Z"),
 )
+_LETTER, _DIGIT_OR_SIGN = re.compile(rb"[A-Za-z]"), re.compile(rb"[0-9!@#$%^&*?+~]")
 _XML_VALUE = re.compile(rb"[^<>\s]{4,200}")
 _ATTRIBUTE = re.compile(
     rb"(?P<name>[\w:.\-]{2,60})[\"'][ \t]+(?:value|content|default)=(?P<quote>[\"'])\Z"
@@ -338,9 +339,6 @@ def check_bare(view: memoryview, low: int, high: int, hit: int) -> Secret | None
     return Secret(start, start + len(value), *judged)
 
 
-_LETTER, _DIGIT_OR_SIGN = re.compile(rb"[A-Za-z]"), re.compile(rb"[0-9!@#$%^&*?+~]")
-
-
 def _is_strong(value: bytes) -> bool:
     """A bare value that could hardly be a name or an expression."""
     has_letter = _LETTER.search(value) is not None
@@ -357,22 +355,20 @@ def check_element(view: memoryview, low: int, high: int, hit: int) -> Secret | N
 
 def check_attribute(view: memoryview, low: int, high: int, hit: int) -> Secret | None:
     """`<add key="password" value="...">`."""
-    start = hit - 1
-    before = bytes(view[max(low, start - _WINDOW) : start])
-    left = _ATTRIBUTE.search(before)
-    window = bytes(view[start : min(high, start + _QUOTED_LONGEST)])
-    end = _closing(window, left["quote"]) if left else -1
-    if left is None or end <= 0:
-        return None
-    judged = judge(left["name"], window[:end], before[-80:], is_bare=False)
-    return judged and Secret(start, start + end, *judged)
+    return _check_named(view, low, high, hit - 1, _ATTRIBUTE)
 
 
 def check_pair(view: memoryview, low: int, high: int, hit: int) -> Secret | None:
     """`{"name": "DB_PASSWORD", "value": "..."}`, as of a container's environment or a recorded request."""
-    start = hit - 4
+    return _check_named(view, low, high, hit - 4, _PAIR)
+
+
+def _check_named(
+    view: memoryview, low: int, high: int, start: int, form: re.Pattern[bytes]
+) -> Secret | None:
+    """The quoted value at `start`, whose name and quote `form` finds before it."""
     before = bytes(view[max(low, start - _WINDOW) : start])
-    left = _PAIR.search(before)
+    left = form.search(before)
     window = bytes(view[start : min(high, start + _QUOTED_LONGEST)])
     end = _closing(window, left["quote"]) if left else -1
     if left is None or end <= 0:

@@ -52,6 +52,25 @@ def unpacked(values: Iterable[Any], widths: Sequence[int]) -> tuple[npt.NDArray[
     )
 
 
+def packed_sets(values: npt.NDArray[Any], *heads: npt.NDArray[Any]) -> bytes:
+    """Rows with sets of their own length: how many, their heads, then the values of all."""
+    return packed(np.array([len(heads[0])]), *heads, values)
+
+
+def unpacked_sets(
+    buffers: Iterable[Any], widths: Sequence[int]
+) -> tuple[tuple[npt.NDArray[np.int64], ...], npt.NDArray[np.uint64]]:
+    """(the heads of all binaries; their values), put together."""
+    heads = [unpacked([], widths)]
+    values = [np.empty(0, np.uint64)]
+    for buffer in buffers:
+        words = np.frombuffer(buffer, np.int64)
+        end = 1 + int(words[0]) * sum(widths)
+        heads.append(unpacked([words[1:end]], widths))
+        values.append(words[end:].view(np.uint64))
+    return tuple(map(np.concatenate, zip(*heads, strict=True))), np.concatenate(values)
+
+
 def buffers_of(column: pa.ChunkedArray | pa.Array) -> list[pa.Buffer]:
     """The values of a binary column as they lie; null ones are left out."""
     return [value.as_buffer() for value in pc.drop_null(column)]

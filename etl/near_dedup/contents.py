@@ -28,9 +28,10 @@ from etl.near_dedup.arrow import (
     ids_of_words,
     in_order,
     of_kind,
-    packed,
     packed_batch,
+    packed_sets,
     unpacked,
+    unpacked_sets,
     words_of_ids,
 )
 from etl.near_dedup.bands import Ints, Words
@@ -142,10 +143,9 @@ def _shingle(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             (
                 number,
                 CONTENTS,
-                packed(
-                    np.array([len(rows)]),
-                    *(head[rows] for head in heads),
+                packed_sets(
                     taken(values, offsets, row[rows[shipped[rows] > 0]]),
+                    *(head[rows] for head in heads),
                 ),
             )
             for number, of_part in by_part(part)
@@ -176,15 +176,7 @@ class Sets(NamedTuple):
 
 
 def sets_of(rows: pa.Table) -> Sets:
-    heads: list[tuple[Ints, ...]] = [unpacked([], HEAD_WIDTHS)]
-    values = [np.empty(0, np.uint64)]
-    for buffer in of_kind(rows, CONTENTS):
-        words = np.frombuffer(buffer, np.int64)
-        end = 1 + int(words[0]) * sum(HEAD_WIDTHS)
-        heads.append(unpacked([words[1:end]], HEAD_WIDTHS))
-        values.append(words[end:].view(np.uint64))
-    document, size, shipped, num_bytes, blob, digest = (
-        np.concatenate(columns) for columns in zip(*heads, strict=True)
-    )
+    heads, values = unpacked_sets(of_kind(rows, CONTENTS), HEAD_WIDTHS)
+    document, size, shipped, num_bytes, blob, digest = heads
     offsets = np.append(0, np.cumsum(shipped))
-    return Sets(document, size, blob, digest, num_bytes, np.concatenate(values), offsets)
+    return Sets(document, size, blob, digest, num_bytes, values, offsets)

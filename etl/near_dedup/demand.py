@@ -26,10 +26,11 @@ from etl.near_dedup.arrow import (
     ids_of_words,
     numbers,
     of_kind,
-    packed,
     packed_batch,
+    packed_sets,
     parts_of,
     unpacked,
+    unpacked_sets,
 )
 from etl.near_dedup.bands import Ints, Sketches, Words
 from etl.near_dedup.candidates import sketches_of
@@ -45,6 +46,7 @@ SETS, ROLES = 0, 1  # kinds of packed rows of a block
 SET_BYTES = 64 << 20  # of sets in an Arrow batch, if all were as large as the largest
 SET_ROWS = 4096  # at most, in an Arrow batch
 MEMBER, DEMANDED, PIVOT = 0, 1, 2  # roles
+IS_COMPLETE = "blob_b IS NULL AND blob_a IS NOT NULL"  # of the rows that are compared on demand
 
 
 class Unverified(NamedTuple):
@@ -96,11 +98,10 @@ def compare_demanded(
     is_rest = is_wanted & ~chosen
     if not is_rest.any():
         return found
-    is_complete = "blob_b IS NULL AND blob_a IS NOT NULL"
-    complete = found.where(is_complete).select("document_a").collect()
+    complete = found.where(IS_COMPLETE).select("document_a").collect()
     pivots = np.array([row["document_a"] for row in complete], np.int64)
     rest = _chunks(of, document, blob, num_bytes, is_rest, np.isin(document, pivots), config)
-    more = _run(lake, rest, threshold, config).where(f"NOT ({is_complete})")
+    more = _run(lake, rest, threshold, config).where(f"NOT ({IS_COMPLETE})")
     return lake.staged("demanded", found.unionByName(more))
 
 
@@ -170,9 +171,8 @@ def _pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             (
                 part,
                 SETS,
-                packed(
-                    np.array([len(rows)]), document[rows], size[rows], sketch[rows],
-                    taken(values, offsets, rows),
+                packed_sets(
+                    taken(values, offsets, rows), document[rows], size[rows], sketch[rows]
                 ),
             )
             for part, of_part in by_part(numbers(batch.column("part")))
@@ -200,16 +200,9 @@ class _Sets(NamedTuple):
 
 def _sets_of(rows: pa.Table) -> _Sets:
     widths = [1, 1, POSITIONS // 2]  # document, shingles, sketch
-    heads: list[tuple[Ints, ...]] = [unpacked([], widths)]
-    values = [np.empty(0, np.uint64)]
-    for buffer in of_kind(rows, SETS):
-        words = np.frombuffer(buffer, np.int64)
-        end = 1 + int(words[0]) * sum(widths)
-        heads.append(unpacked([words[1:end]], widths))
-        values.append(words[end:].view(np.uint64))
-    document, size, sketch = (np.concatenate(columns) for columns in zip(*heads, strict=True))
+    (document, size, sketch), values = unpacked_sets(of_kind(rows, SETS), widths)
     offsets = np.append(0, np.cumsum(size))
-    return _Sets(document, sketch.view(np.uint32), np.concatenate(values), offsets)
+    return _Sets(document, sketch.view(np.uint32), values, offsets)
 
 
 class _Compare:

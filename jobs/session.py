@@ -51,6 +51,7 @@ LOCAL = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.shuffle.partitions": "4",
     "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.databricks.delta.writeChecksumFile.enabled": "false",
     # A refresh compiles some 500 classes; the default, 100, makes every query compile its own again.
     "spark.sql.codegen.cache.maxEntries": "4000",
     "spark.sql.ui.explainMode": "simple",
@@ -206,6 +207,8 @@ def _missing_settings(where: str, config: SessionConfig, with_spark_nlp: bool) -
             os.environ["SPARK_DIST_CLASSPATH"] = f"{spark_nlp_folder(config)}/*"
             settings["spark.jsl.settings.onnx.intraOpNumThreads"] = "1"
         settings["spark.jars"] = ",".join(jars)
+        if settings["spark.master"].startswith("local"):
+            settings["spark.python.daemon.module"] = "jobs.worker_daemon"
     settings.update(config.spark)
     extensions = settings.get("spark.sql.extensions") or (
         given.get("spark.sql.extensions", "") if given else ""

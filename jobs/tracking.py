@@ -18,7 +18,7 @@ from etl.config import digest, dump
 from etl.errors import ConfigError
 from jobs import conf
 from jobs.lake import absolute, is_catalog
-from training.store import Store, open_experiment
+from training.store import Store, open_experiment, source_tags
 
 if TYPE_CHECKING:
     from jobs.runner import Refresh
@@ -50,8 +50,9 @@ def tracking_uri(config: conf.PipelineConfig) -> str:
 def tracked(refresh: Refresh, name: str, store: Store) -> Iterator[None]:
     """Logs the refresh's jobs as one MLflow run, with its artifacts."""
     client, experiment_id = store
+    run_name = f"{name} {refresh.refresh_id[:8]}"
     run_id = client.create_run(
-        experiment_id, run_name=f"{name} {refresh.refresh_id[:8]}"
+        experiment_id, run_name=run_name, tags=source_tags(f"jobs.{name}")
     ).info.run_id
     try:
         yield

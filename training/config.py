@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -182,6 +182,8 @@ class SampleConfig(Config):
 class RunConfig(Config):
     """What any training has: a model, stages, and how it is spread, kept and tracked."""
 
+    program: ClassVar[str]  # what `python -m` starts
+
     output: str = Field(description="folder of checkpoints, journal and export")
     seed: int = Field(default=1, ge=0, lt=1 << 31)
     model: ModelConfig
@@ -209,6 +211,8 @@ class RunConfig(Config):
 
 
 class TrainingConfig(RunConfig):
+    program: ClassVar[str] = "training.pretrain"
+
     data: DataConfig
 
     @property
@@ -232,6 +236,8 @@ class ChatConfig(Config):
 
 class FinetuneConfig(RunConfig):
     """Its model is that of `base`; so are RoPE's base and the window, where a stage does not say."""
+
+    program: ClassVar[str] = "training.finetune"
 
     base: str = Field(description="folder of an export")
     chat: ChatConfig

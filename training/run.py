@@ -7,10 +7,13 @@ rest.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +85,36 @@ def run_loop(
     sender = tracking.start(config) if rank.is_first else None
     status = "FAILED"
     try:
-        session.began(config.tracking.run_name or output.name, described)
-        loop.run(done, session)
-        if session.journal is not None:
-            _finish(config, session.journal, described)
+        with _ended_by_sigterm():
+            session.began(config.tracking.run_name or output.name, described)
+            loop.run(done, session)
+            if session.journal is not None:
+                _finish(config, session.journal, described)
         status = "FINISHED"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         status = "KILLED"
         raise
     finally:
         session.ended(status)
         if sender is not None:
             sender.close()
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """As by an interrupt, so that the run is told to be over; the exit code says which signal it was."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # where no signal can be heard
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _finish(config: RunConfig, journal: Journal, described: dict[str, Any]) -> None:

@@ -13,7 +13,6 @@ import importlib.metadata
 import json
 import logging
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from training.journal import PARENT, Journal
 from training.loop import Loop, Timing
 from training.schedule import Place
 from training.steps import Step, StepLog
+from training.store import git_commit, source_tags
 from training.validation import Scores
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Session:
         self.output = Path(self.config.output)
         self.parameters = parameters
         self.peak = throughput.peak_flops(self.rank.device) * self.rank.count
+        self.source = source_tags(self.config.program)
         self.scores: Scores | None = None
         self.journal: Journal | None = None
         if self.rank.is_first:
@@ -66,11 +67,13 @@ class Session:
             "stackmill.lake": str(described["lake"]),
             "stackmill.corpus_version": str(described["corpus_version"]),
             "stackmill.manifest_sha256": str(described["manifest_sha256"]),
+            **self.source,
         }
         self.journal.begin(PARENT, name, tags)
         self.journal.params(PARENT, _flat(dump(self.config)))
         self.journal.params(
-            PARENT, {"parameters": self.parameters, "commit": _commit(), **_versions()}
+            PARENT,
+            {"parameters": self.parameters, "commit": git_commit() or "unknown", **_versions()},
         )
         self.journal.params(PARENT, throughput.hardware(self.rank.device, self.rank.count))
         self.journal.inputs(PARENT, _tables(described))
@@ -85,7 +88,7 @@ class Session:
         )  # fmt: skip
         if self.journal is not None:
             run = f"stage/{place.stage.name}"
-            self.journal.begin(run, place.stage.name, {"stackmill.kind": "stage"})
+            self.journal.begin(run, place.stage.name, {"stackmill.kind": "stage", **self.source})
             self.journal.params(run, _flat(dump(place.stage)))
 
     def stepped(self, step: Step, place: Place, timing: Timing | None) -> None:
@@ -138,7 +141,9 @@ class Session:
             return
         main = {"validation/loss": whole.loss, "validation/bits_per_byte": whole.bits_per_byte}
         self.journal.metrics(PARENT, done, main)
-        self.journal.begin(EVALUATION, "validation", {"stackmill.kind": "evaluation"})
+        self.journal.begin(
+            EVALUATION, "validation", {"stackmill.kind": "evaluation", **self.source}
+        )
         self.journal.metrics(EVALUATION, done, {**main, **_by_part(self.scores)})
         found = {"step": done, "stage": stage.name, **_table(self.scores)}
         text = json.dumps(found, indent=1)
@@ -246,15 +251,3 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
 
 def _versions() -> dict[str, str]:
     return {f"version.{name}": importlib.metadata.version(name) for name in PACKAGES}
-
-
-def _commit() -> str:
-    """Of the repository that this code lies in, or `unknown` for an installed package."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent,
-            capture_output=True, text=True, check=True, timeout=10,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return found.stdout.strip()

@@ -93,12 +93,14 @@ _QUOTED_LONGEST = 2048
 _WINDOW = 160
 
 _PASSWORD_NAME = re.compile(
-    rb"(?i)pass(?:w(?:or)?d|phrase|code)?(?![a-z])|passw(?:or)?d|passphrase|passwd|(?<!s)pwd|(?:\A|[_.\-])psw|(?:\A|[_.\-])pw\d?\Z|userpass"
+    rb"(?i)pass(?:w(?:or)?d|phrase|code)(?![a-z])|pass(?:[_-]?v?\d{1,3})?\Z|passw(?:or)?d|passphrase|passwd|(?<!s)pwd|(?:\A|[_.\-])psw|(?:\A|[_.\-])pw\d?\Z|userpass"
 )
 _KEY_NAME = re.compile(
     rb"(?i)secret|token|credential|api[-_. ]?key|auth|bearer|jwt|salt|seed|hmac|dsn"
     rb"|[a-z0-9][-_. ]?key|access[-_. ]?id"
 )
+# `setPass("...")`, `user_pass("...")`; not `FUNCTION_PASS("...")`
+_PASS_OF_CALL = re.compile(rb"(?i)(?:\A|set_?|with_?|user_?|db_?)pass\Z")
 _NOT_SECRET = re.compile(  # what the last words of a name make of it
     rb"(?i)(?:field|name|label|text|placeholder|hint|url|uri|urls|endpoint|path|file|filename|dir|folder|type|types"
     rb"|length|len|size|min|max|regex|regexp|pattern|prefix|suffix|column|header|headers|param|params|parameter|prompt"
@@ -108,14 +110,16 @@ _NOT_SECRET = re.compile(  # what the last words of a name make of it
     rb"|hashed|digest|checksum|version|status|state|template|callback|action|event|button|form|option|store|backend"
     rb"|handler|arn|location|issuer|audience|kind|position|info|data|table|usage|role|group|request|response|test|code"
     rb"|lifetime|duration|date|time|domain|host|account|email|realm|limit|cache|ref|reference|property|properties"
-    rb"|keyword|delimiter|separator|symbol|value_?type|display|confirm(?:ation)?|usages?|ops|spec|map|alias|string_?id)s?\Z"
+    rb"|keyword|delimiter|separator|symbol|value_?type|display|confirm(?:ation)?|usages?|ops|spec|map|alias|string_?id|uuid"
+    rb"|guid|options?|i?(?:startswith|contains|exact|regex)|i?endswith|isnull)s?\Z"
 )
 _NOT_SECRET_AT_ALL = re.compile(
     rb"(?i)public|pubkey|hash|sha\d|md5|checksum|digest|fingerprint|integrity|etag|csrf|xsrf|pagination|next[_-]?(?:page|token)"
     rb"|page[_-]?token|continuation|cancel|token(?:ize|izer|s\Z|_?type|_?id)|bos_|eos_|pad_|unk_|sep_|mask_|cls_"
     rb"|special|forgot|author(?!i)|keyboard|keyword|foreign|primary|sort|partition|shortcut|hotkey|i18n|locale"
     rb"|translation|commit|revision|license.?id|by_?pass|compass|pass(?:ed|ing|es|ive|enger|ion|port)|trespass"
-    rb"|monkey|turkey|hockey|jockey|donkey|whiskey|seed(?:s|ed|ing|er)|input_?token|stop_?token"
+    rb"|monkey|turkey|hockey|jockey|donkey|whiskey|seed(?:s|ed|ing|er)|input_?token|stop_?token|websocket|client_?token\Z"
+    rb"|\AE(?:RR(?:OR)?)?_|\AINVALID_"
 )
 _SECRET_NAME = re.compile(
     rb"(?i)secret|token|credential|api|auth|priv|access|pass|salt|bearer|jwt|encr|signing|master|hmac|crypt|cookie|session"
@@ -129,7 +133,7 @@ _HASH_NEAR = re.compile(
 )
 _PATHS = re.compile(
     rb"\A(?:[a-z][a-z0-9+.-]*:)?//?[A-Za-z0-9_.]|\A\.{0,2}/|\A[A-Za-z]:\\|\.(?:py|js|ts|json|ya?ml|txt|pem|key|crt|cer|php|html?"
-    rb"|rb|go|java|xml|conf|cfg|ini|toml|sh|png|svg|css|md|pub|p12|jks|pfx)\Z|\A[\w-]+(?:/[\w.-]+){1,8}\Z"
+    rb"|rb|go|java|xml|conf|cfg|ini|toml|sh|png|svg|css|md|pub|p12|jks|pfx|xz|gz|zip|tar|rs|[ch]|cpp|csv|log|bak|std(?:err|out))\Z|\A[\w-]+(?:/[\w.-]+){1,8}\Z"
 )
 _CODE = re.compile(
     rb"[(){}\[\]<>;$|`\\]|->|::|=>|&&|\A[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\Z|\A(?:self|this|cls)\b"
@@ -140,9 +144,14 @@ NOT_PASSWORD = re.compile(  # a version, an option, an encoding, an algorithm, a
     rb"(?i)[~^<>=v]{0,2}\d+(?:\.(?:\d+|x|\*)){1,3}(?:[-.]?(?:rc|alpha|beta|dev|post|b)\.?\d*)?|--?[a-z][a-z-]*=?"
     rb"|(?:non-|not-|bad-)?(?:utf|ucs)[-_]?\d+(?:[-_]?[lb]e)?|latin[-_]?\d|iso-?8859-\d+|cp\d{3,4}|base(?:16|32|58|64)\w{0,4}"
     rb"|(?:hmac-?)?sha-?[0-9]{1,3}(?:[-_]\w+)?|md[45]|[re]s(?:256|384|512)|hs(?:256|384|512)|aes-?\d+(?:-\w+)?|pbkdf2\w*"
-    rb"|argon2\w*|bcrypt\d?|scrypt\d?|x509|pkcs\W?\d+|oauth[12]?|http[s23]?|urllib[0-9]|ipv[46]|(?:\\x[0-9a-f]{2}|\\u[0-9a-f]{4}"
+    rb"|[a-z][a-z_.-]*=[\w.-]+|argon2\w*|bcrypt\d?|scrypt\d?|x509|pkcs\W?\d+|oauth[12]?|http[s23]?|urllib[0-9]|ipv[46]|(?:\\x[0-9a-f]{2}|\\u[0-9a-f]{4}"
     rb"|\\[0rnt])+"
 )
+_HASHED = re.compile(  # a password's hash, with its method before it
+    rb"\$(?:[0-9][a-z]?|y|argon2\w*|pbkdf2[\w-]*|scrypt)\$|(?:md5|sha\d+|bcrypt\w*|pbkdf2\w*|argon2\w*|scrypt|crypt)\$|\{"
+)
+# `RABBIT_PASS`, to be replaced by who reads it
+_CONSTANT = re.compile(rb"[A-Z]+\d?(?:_[A-Z]+\d?)+")
 _NUMBER = re.compile(rb"[0-9]+(?:\.[0-9]+)?\Z")
 _RANGE = re.compile(rb"[0-9.]+-[0-9.]+|0[xX][0-9A-Fa-f]{1,16}[uUlL]*")
 _PART = re.compile(rb"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^A-Za-z0-9_.\- ]")
@@ -174,6 +183,7 @@ _ELEMENTS = (  # an element by its own name, or by an attribute's value
     re.compile(rb"<(?P<name>[\w:.\-]{2,60})(?:[ \t][^<>\n]{0,60})?>[ \t]*(?:<!\[CDATA\[)?\Z"),
     re.compile(rb"=[\"'](?P<name>[\w:.\-]{2,60})[\"'][^<>\n]{0,60}>[ \t]*(?:<!\[CDATA\[)?\Z"),
 )
+_SECOND = re.compile(rb"\s{0,4},\s{0,4}[\"']")
 _LETTER, _DIGIT_OR_SIGN = re.compile(rb"[A-Za-z]"), re.compile(rb"[0-9!@#$%^&*?+~]")
 _XML_VALUE = re.compile(rb"[^<>\s]{4,200}")
 _ATTRIBUTE = re.compile(
@@ -255,7 +265,10 @@ def _is_assignment(left: Left, behind: bytes) -> bool:
         is_call = re.search(rb"[A-Za-z0-9_][ \t]*\(\Z", head) is not None  # else a row of a table
         return is_first and behind.lstrip()[:1] in ((b")", b",") if is_call else (b")",))
     if b"(" in left.sep:  # setPassword("value"), password("value"); not password.encode("utf-8")
-        return _is_telling(left.name.rpartition(b".")[2])
+        called = left.name.rpartition(b".")[2]
+        if called.lower().endswith(b"pass") and not _PASS_OF_CALL.search(called):
+            return False
+        return _is_telling(called) and not _SECOND.match(behind)  # set_password("user", "value")
     return True
 
 
@@ -427,7 +440,12 @@ def check_url(view: memoryview, low: int, high: int, hit: int) -> Secret | None:
         return None
     value, user = match["pass"], match["user"]
     is_none = (
-        is_template(value) or is_template(user) or is_placeholder(value) or _NUMBER.fullmatch(value)
+        user.lower() in (b"anonymous", b"ftp")
+        or is_template(value)
+        or is_template(user)
+        or is_placeholder(value)
+        or _NUMBER.fullmatch(value)
+        or _CONSTANT.fullmatch(value)
     )
     is_code = (
         _CODE.search(value) is not None or b"," in value or (value == user and is_worded(value))
@@ -554,8 +572,9 @@ def _is_marked(value: bytes) -> bool:
 def _judge_password(value: bytes, is_bare: bool) -> tuple[str, str, float] | None:
     if (
         is_placeholder(value)
+        or _CONSTANT.fullmatch(value)
         or _MAIL.match(value)
-        or value.startswith((b"$2", b"$1$", b"$5$", b"$6$", b"{"))
+        or _HASHED.match(value)
     ):
         return None
     if NOT_PASSWORD.fullmatch(value):

@@ -41,7 +41,7 @@ def executor_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         check=True,
     )  # fmt: skip
     # As a packed environment would, it brings the kernels compiled.
-    for package in ("facts", "near_dedup"):
+    for package in (".", "facts", "near_dedup", "context_pii"):
         for compiled in (ROOT / "etl" / package / "__pycache__").glob("*.nb[ic]"):
             (site / "etl" / package / "__pycache__").mkdir(exist_ok=True)
             shutil.copy(compiled, site / "etl" / package / "__pycache__")

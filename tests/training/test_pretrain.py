@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from training.checkpoints import list_checkpoints
 from training.config import CheckpointConfig, TrainingConfig
 from training.corpus import open_corpus
 from training.files import DATA, LISTED, VALIDATED
+from training.journal import JOURNAL, PARENT
 from training.ngram import windows_read
 from training.shards import Shards
 from training.steps import read_steps
@@ -117,6 +119,22 @@ def test_a_run_that_was_killed_goes_on_to_the_same_losses(
     left = steps_of(config)
     assert 20 <= len(left) < 50
     assert train(2, config) == steps_of(whole)
+
+
+def test_a_run_that_is_told_to_stop_says_that_it_was_killed(
+    whole: TrainingConfig, tmp_path: Path
+) -> None:
+    config = moved(whole, tmp_path / "output")
+    started = Ranks(1, jobs.pretrain, dump(config))
+    while len(steps_of(config)) < 3:
+        time.sleep(0.02)
+    (process,) = started.processes
+    process.terminate()
+    process.join(60)
+    assert process.exitcode == 128 + signal.SIGTERM
+    lines = (Path(config.output) / JOURNAL).read_text().splitlines()
+    ends = [line for line in map(json.loads, lines) if line["op"] == "end"]
+    assert [(line["run"], line["status"]) for line in ends] == [(PARENT, "KILLED")]
 
 
 @pytest.mark.parametrize("ranks", [1, 4])

@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from etl.errors import ConfigError, StackmillError
-from training.store import Store, open_experiment
+from training.store import Store, open_experiment, source_tags
 
 
 def open_store(uri: str | None, experiment: str, parent_run: str | None) -> Store:
@@ -50,7 +50,7 @@ def log_score(
     from mlflow.utils.time import get_current_time_millis
 
     client = store.client
-    tags = {"stackmill.kind": "evaluation", "stackmill.task": task}
+    tags = {"stackmill.kind": "evaluation", "stackmill.task": task, **source_tags("training.score")}
     if parent_run is not None:
         tags["mlflow.parentRunId"] = parent_run
     try:

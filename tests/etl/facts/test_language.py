@@ -129,6 +129,25 @@ def test_answers_are_those_of_go_enry(name: str, text: str) -> None:
     assert is_generated == enry.is_generated(name, text.encode())
 
 
+HEADER_PIECES = st.sampled_from(
+    [
+        "\n", " ", "\t", "\r\n", "\v", "\f", "x", "é", "\0", "@interface", "@end", "@class A", "@ends", "#import",
+        '"a.h"', "<b.h>", "#", "include <vector>", "include <iostream>", "include <ostream>", "include <stdio.h>",
+        "template",
+        "<", "try", "constexpr", "catch", "(", "class", "using", "namespace", " A", "private:", "public:", ";",
+        "__has_cpp_attribute", "__cplusplus >", "__cplusplus", "std::", "std", "::string", "#!/bin/sh",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.sampled_from(["a.h", "A.H", "b.x.h"]), st.lists(HEADER_PIECES, max_size=12).map("".join))
+def test_answers_for_headers_are_those_of_go_enry(name: str, text: str) -> None:
+    verdict, is_generated = classify_text(name, text)
+    assert verdict.language == (enry.get_language(name, text.encode()) or None)
+    assert is_generated == enry.is_generated(name, text.encode())
+
+
 def test_answers_for_real_files_are_those_of_go_enry() -> None:
     folder = Path(sysconfig.get_path("purelib"))
     files = {}

@@ -45,8 +45,8 @@ train: run setup-train ## a tokenizer, token shards and a small model of the dem
 	@$(BIN)/stackmill train_tokenizer --conf conf/demo.yaml
 	@$(BIN)/stackmill pack --conf conf/demo.yaml
 	@$(BIN)/python -m training.pretrain --conf conf/training/smoke.yaml
-	@$(BIN)/python -m training.ngram --manifest $(DEMO)/lake/shards/manifest.json --orders 1 2 --windows 1024 65536
-	@$(BIN)/python -m training.ngram --manifest $(DEMO)/lake/shards/manifest.json --orders 1 2 --windows 1024 65536 --read $(DEMO)/smoke
+	@$(BIN)/python -m training.ngram --manifest $(DEMO)/lake/shards/manifest.json --orders 1 2 --windows 1024 32768
+	@$(BIN)/python -m training.ngram --manifest $(DEMO)/lake/shards/manifest.json --orders 1 2 --windows 1024 32768 --read $(DEMO)/smoke
 
 test: setup-train ## all tests
 	@$(BIN)/python -m pytest $(PARALLEL)

@@ -1,4 +1,4 @@
-"""What does ZeRO-3 cost on one rank?    tokens/s beside plain torch, wait for batches, memory against prediction
+"""What does ZeRO-3 cost on one rank?    tokens/s beside plain torch, wait for batches
 
     python -m bench.training --lake build/demo/lake
 
@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch.nn import functional
 from transformers import Starcoder2ForCausalLM
@@ -121,10 +120,8 @@ def main() -> None:
     tokens = given.steps * stage.sequences_per_batch * stage.sequence_length
     with joined(600) as rank:
         corpus = open_corpus(config)
-        process = psutil.Process()
         train = ours(config, corpus, rank)
         train(0, 2)
-        used = process.memory_info().rss
         beside = plain(config, corpus)
         beside(0, 2)
         found: dict[str, list[float]] = {"ours": [], "plain": [], "waited": []}
@@ -141,24 +138,6 @@ def main() -> None:
         print(
             f"ratio {middle['ours'] / middle['plain']:.3f}, waited for batches {middle['waited']:.2%}"
         )
-        predicted = zero.memory_bytes(parameters, 1, bf16=False)
-        print(f"predicted states {predicted / 1e6:.0f} MB, resident {used / 1e6:.0f} MB")
-    memory_table()
-
-
-def memory_table() -> None:
-    """Of weights, gradients and optimizer states in bf16, GB a rank, by stage of ZeRO."""
-    names, stages = ("3b", "7b", "15b"), (1, 2, 3)
-    heads = [f"{name} ZeRO-{stage}" for name in names for stage in stages]
-    print("| ranks | " + " | ".join(heads) + " |")
-    for ranks in (1, 8, 64, 256):
-        cells = []
-        for name in names:
-            config = load(f"conf/training/{name}.yaml", [])
-            count = count_parameters(config.model, config.stages[0])
-            each = (zero.memory_bytes(count, ranks, bf16=True, stage=stage) for stage in stages)
-            cells += [f"{size / 1e9:.1f}" for size in each]
-        print(f"| {ranks} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -35,17 +35,20 @@ BUCKET = 100_000  # elements
 STEPS = 3
 
 
-def _config(bf16: bool, ranks: int) -> TrainingConfig:
-    stage = StageConfig(
+def stage_of(ranks: int) -> StageConfig:
+    return StageConfig(
         name="base", steps=STEPS, sequence_length=16, sequences_per_batch=ranks, sequences_per_rank=1,
         warmup_steps=0,
     )  # fmt: skip
+
+
+def _config(bf16: bool, ranks: int) -> TrainingConfig:
     return TrainingConfig.model_validate(
         {
             "output": "-",
             "data": {"sources": [{"lake": "-"}]},
             "model": MODEL.model_dump(),
-            "stages": [stage.model_dump()],
+            "stages": [stage_of(ranks).model_dump()],
             "zero": {
                 "precision": "bf16" if bf16 else "fp32",
                 "bucket_elements": BUCKET,
@@ -69,7 +72,7 @@ def held_bytes() -> int:
 
 
 def measure(stage: int, bf16: bool) -> int:
-    """As one rank of a job: bytes of the largest rank."""
+    """As one rank of a job: bytes of the largest rank, the same on all."""
     with joined(300) as rank:
         config = _config(bf16, rank.count)
         first = config.stages[0]
@@ -117,7 +120,7 @@ def _measured(stage: int, ranks: int, bf16: bool) -> int:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"stage {stage}, {ranks} ranks: failed:\n{done.stderr[-3000:]}")
-    return max(json.loads(line) for line in done.stdout.splitlines() if line.isdecimal())
+    return next(int(line) for line in done.stdout.splitlines() if line.isdecimal())
 
 
 def main() -> None:
@@ -127,9 +130,11 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, nargs="*", default=[1, 2, 4])
     given = parser.parse_args()
     if given.stage:
-        print(measure(given.stage, given.bf16), flush=True)
+        held = measure(given.stage, given.bf16)
+        if os.environ["RANK"] == "0":
+            print(held, flush=True)
         return
-    parameters = count_parameters(MODEL, _config(False, 1).stages[0])
+    parameters = count_parameters(MODEL, stage_of(1))
     print(f"{parameters} parameters, {torch.__version__}, on CPUs; bytes a parameter on a rank")
     print("| precision | ZeRO | ranks | measured | predicted |")
     for bf16, stage, ranks in itertools.product((False, True), (1, 2, 3), given.ranks):

@@ -128,14 +128,18 @@ def set_rate(engine: Any, rate: float) -> None:
 
 
 def memory_bytes(parameters: int, ranks: int, bf16: bool, stage: int = 3) -> int:
-    """Of weights, gradients and optimizer states on a rank; activations and buffers come on top.
+    """Of weights, gradients and optimizer states on a rank, between the backward pass and the step; activations
+    and buffers come on top.
 
-    Source: ZeRO, section 3: 2 + 2 + 12 bytes a parameter in mixed precision; 4 + 4 + 8 in fp32.
+    A parameter is 2 bytes of bf16 and 12 of fp32 (itself, Adam's averages), its gradient 4 of fp32, in ZeRO-1 2
+    of bf16 beside them; in fp32 it is held twice. `bench.zero_memory` measures it. Source: ZeRO, section 3.
     """
-    weights, gradients, states = (2, 2 + 4, 12) if bf16 else (4, 4, 8)
+    weights, states = (2, 12) if bf16 else (4, 12)
+    gradients = 6 if bf16 and stage == 1 else 4
+    are_gradients_split = stage >= 2 or not bf16
     parts = [
         weights / (ranks if stage >= 3 else 1),
-        gradients / (ranks if stage >= 2 else 1),
+        gradients / (ranks if are_gradients_split else 1),
         states / (ranks if stage >= 1 else 1),
     ]
     return round(parameters * sum(parts))

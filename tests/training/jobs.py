@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from bench import zero_memory
 from training import finetune as finetuning
 from training import pretrain as pretraining
 from training.config import TrainingConfig, load_finetune
@@ -36,3 +37,8 @@ def command(name: str, arguments: list[str], environment: dict[str, str]) -> tup
     with contextlib.redirect_stderr(said):
         code = _MAINS[name](arguments)
     return code, said.getvalue()
+
+
+def held_bytes(bf16: bool) -> int:
+    """What the tensors of a rank hold in ZeRO-3, as `bench.zero_memory` counts it."""
+    return zero_memory.measure(3, bf16)

@@ -18,6 +18,7 @@ import torch
 from deltalake import DeltaTable
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from bench import zero_memory
 from etl.config import dump
 from etl.errors import ConfigError, ContractError
 from etl.pack.tokenizer import Encoder
@@ -32,9 +33,11 @@ from training.config import CheckpointConfig, TrainingConfig
 from training.corpus import open_corpus
 from training.files import DATA, LISTED, VALIDATED
 from training.journal import JOURNAL, PARENT
+from training.model import count_parameters
 from training.ngram import windows_read
 from training.shards import Shards
 from training.steps import read_steps
+from training.zero import memory_bytes
 
 pytestmark = pytest.mark.slow
 
@@ -376,3 +379,12 @@ def test_what_the_run_read_and_wrote_is_on_record(whole: TrainingConfig, lake: P
     for one in listed:
         assert (Path(one["path"]) / "checkpoint.json").exists()
         assert len(one["sha256"]) == 64
+
+
+@pytest.mark.parametrize(("ranks", "bf16"), [(1, False), (2, True)])
+def test_a_rank_holds_what_is_predicted(ranks: int, bf16: bool) -> None:
+    """Buffers come on top, and the weights that every rank keeps."""
+    found = launch(ranks, jobs.held_bytes, bf16)
+    stage = zero_memory.stage_of(ranks)
+    predicted = memory_bytes(count_parameters(zero_memory.MODEL, stage), ranks, bf16)
+    assert found == [pytest.approx(predicted, rel=0.01)] * ranks

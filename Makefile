@@ -11,7 +11,7 @@ PARALLEL := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 # DeepSpeed's operators are compiled where they are used; on a machine without a GPU its accelerator is the CPU.
 DEEPSPEED := DS_BUILD_OPS=0 DS_ACCELERATOR=cpu
 
-.PHONY: help setup setup-train run train test test-spark4 lint types bench bench-dedup bench-pii ner clean demo-sources
+.PHONY: help setup setup-train run train test test-spark4 lint types bench bench-dedup bench-pii bench-train ner clean demo-sources
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1|/' | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -79,6 +79,10 @@ bench-pii: setup ## secrets and personal data: our finds in the labelled files, 
 	@$(BIN)/python -m bench.pii_ours --to build/bench/pii-ours.jsonl
 	@$(BIN)/python -m bench.pii_score build/bench/pii-ours.jsonl
 	@$(BIN)/python -m bench.pii_peers --ours build/bench/pii-ours.jsonl
+
+bench-train: setup-train ## training beside plain torch, memory of ZeRO's stages; after `make train`
+	@$(BIN)/python -m bench.training --lake $(DEMO)/lake
+	@$(BIN)/python -m bench.zero_memory
 
 bench-dedup: setup ## near-dedup beside its peers: quality, CPU, refresh, adversarial inputs (an hour, 10 GB)
 	@$(BIN)/python -m bench.dedup

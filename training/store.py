@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 from etl.errors import StackmillError
 
 SQLITE = "sqlite:///"
-# MLflow's pages then show runs and their charts first, not traces of prompts.
-KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 class Store(NamedTuple):
@@ -40,7 +38,7 @@ def open_experiment(uri: str, experiment: str) -> Store:
         found = client.get_experiment_by_name(experiment)
         if found is not None:
             return Store(client, found.experiment_id)
-        return Store(client, client.create_experiment(experiment, location, KIND))
+        return Store(client, client.create_experiment(experiment, location))
     except (MlflowException, OSError) as error:
         raise StackmillError(
             f"mlflow.tracking_uri: expected an MLflow server or store that answers, found "

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from etl.tables import BLOBS, DECISIONS, FILES
+from etl.tables import BLOBS, FILES
 from jobs.__main__ import main
 from jobs.lake import DeltaLake
 from tests import disks
@@ -46,7 +46,9 @@ def test_a_full_disk_fails_clearly_and_a_rerun_completes(
     assert readable.read(BLOBS).where("content IS NOT NULL").count() > 0
 
     disks.resize(small_disk, "100m")
-    report = ["--set", f"report.path={tmp_path}/index.html"]
-    assert main(["refresh", *base, *report, "--source", f"tree:{trees}"]) == 0
+    assert main(["ingest", *base, "--source", f"tree:{trees}"]) == 0
     found = DeltaLake(spark, lake)
-    assert found.read(FILES).count() == before + 4 == found.read(DECISIONS).count()
+    files, blobs = found.read(FILES), found.read(BLOBS)
+    assert files.count() == before + 4
+    stored = files.where("status = 'stored'")
+    assert stored.join(blobs, "blob_id", "left_anti").count() == 0

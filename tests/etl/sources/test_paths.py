@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import sysconfig
+from pathlib import Path
 
-from etl.sources.paths import basename_extension, path_flags
+import enry
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from etl.sources.paths import basename_extension, linguist_flags, path_flags
 
 
 @pytest.mark.parametrize(
@@ -85,6 +91,36 @@ def test_tests_are_known_by_folder_and_name(path, is_test):
 )
 def test_documentation_is_known_by_folder_and_name(path, is_documentation):
     assert path_flags(path).is_documentation is is_documentation
+
+
+def answers_of_go_enry(path):
+    return enry.is_vendor(path), enry.is_test(path), enry.is_documentation(path)
+
+
+PIECES = st.sampled_from(
+    [
+        "/", "/", "/", ".", "-", "_", "\n", " ", "a", "1.2", "x.js", "dist", "deps", "cache", "configure",
+        "config.sub", "vendor", "vendors", "extern", "node_modules", "jquery", "jquery-1.8", "jquery-ui", "min",
+        ".min", ".js", ".css", "docs", "Doc", "doc", "README", "LICENSE", "CHANGELOG", "CITATION", ".md",
+        "examples", "man", "test", "tests", "Test", "Tests", "Spec", "_test", "_spec", "test_", ".py", ".go",
+        ".rb", ".cs", ".java", ".scala", ".php", ".ts", ".tsx", "gradlew", "Pods", "fixtures", "bootstrap",
+        "debian", ".d.ts", "mvnw", ".github", "Sparkle", "é", "octicons",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=3000, deadline=None)
+@given(st.lists(PIECES, max_size=8).map("".join))
+def test_paths_are_flagged_as_by_go_enry(path):
+    assert linguist_flags(path) == answers_of_go_enry(path)
+
+
+def test_real_paths_are_flagged_as_by_go_enry():
+    folder = Path(sysconfig.get_path("purelib"))
+    paths = [str(path.relative_to(folder)) for path in folder.rglob("*")][::5]
+    assert len(paths) > 1000
+    for path in paths:
+        assert linguist_flags(path) == answers_of_go_enry(path), path
 
 
 @pytest.mark.parametrize(

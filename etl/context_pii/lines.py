@@ -32,6 +32,7 @@ from etl.facts.pii_addresses import is_alnum
 from etl.facts.pii_names import hash_of
 from etl.facts.pii_people import is_inside
 from etl.facts.pii_text import words
+from etl.patterns import CASELESS, compile_all
 
 VERSION = 1
 PERSON, CREDENTIAL, PROSE = 0, 1, 2  # rank of a line: the lesser is looked at first
@@ -54,7 +55,6 @@ PROSE_EXTENSIONS = (
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
 
-_CASELESS = 1
 _BEFORE = 160  # bytes of a long line before a cue
 _PERSON_CUES = (
     rb"\b(?:co-?)?authors?\b|__author|copyright|\(c\)|\xc2\xa9|maintain|contribut|\bthanks?\b|\bthx\b|kudos"
@@ -75,11 +75,11 @@ _CREDENTIAL_CUES = (
     rb"|\buser ?(?:name)?[\"'`*]{0,2}(?: is| was|:| =| [\"'`])|\baccount[ :][\"'`]"
 )
 _CUES = (  # expression, flags, rank
-    (_PERSON_CUES, _CASELESS, PERSON),
-    (_PERSON_CUES_ABROAD, _CASELESS, PERSON),
+    (_PERSON_CUES, CASELESS, PERSON),
+    (_PERSON_CUES_ABROAD, CASELESS, PERSON),
     (_PERSON_CUES_CASED, 0, PERSON),
-    (_MENTION, _CASELESS, PERSON),
-    (_CREDENTIAL_CUES, _CASELESS, CREDENTIAL),
+    (_MENTION, CASELESS, PERSON),
+    (_CREDENTIAL_CUES, CASELESS, CREDENTIAL),
 )
 
 
@@ -168,16 +168,8 @@ def _cues(offsets: Offsets, data: Bytes, due: Mask) -> tuple[Int64, npt.NDArray[
 @functools.cache
 def _database() -> Any:
     """The compiled cues: once a process, in some 20 ms."""
-    import hyperscan
-
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(
-        expressions=[expression for expression, _, _ in _CUES],
-        ids=list(range(len(_CUES))),
-        elements=len(_CUES),
-        flags=[flags for _, flags, _ in _CUES],
-    )
-    return database
+    expressions = [expression for expression, _, _ in _CUES]
+    return compile_all(expressions, range(len(_CUES)), [flags for _, flags, _ in _CUES])
 
 
 @functools.cache

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from etl.facts.heads import DECIDES, GENERATED, HEAD_BYTES, XML, head_flags
 from etl.facts.kernels import Mask, string_views
+from etl.patterns import MULTILINE, SINGLEMATCH, compile_all
 
 VERSION = 1
 
@@ -52,7 +53,6 @@ _HEADER_RULES = (
         rb"|^[ \t]*(private|public|protected):$|__has_cpp_attribute|__cplusplus >|std::\w+",
     ),
 )
-_HS_FLAG_MULTILINE, _HS_FLAG_SINGLEMATCH = 4, 8
 
 _NAMES_KEPT = 1 << 17  # answers for names, about 200 bytes each
 
@@ -158,18 +158,10 @@ def _header_language(head: memoryview) -> str:
 @functools.cache
 def _header_rules() -> Any:
     """Compiled, once a process."""
-    import hyperscan  # not at import: its library need not be there where nothing is looked at
-
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     # In Go \s has no vertical tab
     expressions = [rule.replace(rb"\s", rb"[ \t\n\f\r]") for _, rule in _HEADER_RULES]
-    database.compile(
-        expressions=expressions,
-        ids=list(range(len(expressions))),
-        elements=len(expressions),
-        flags=[_HS_FLAG_MULTILINE | _HS_FLAG_SINGLEMATCH] * len(expressions),
-    )
-    return database
+    number = len(expressions)
+    return compile_all(expressions, range(number), [MULTILINE | SINGLEMATCH] * number)
 
 
 def _ask(known: _Name, flags: int, head: Any, size: int) -> Verdict:

@@ -24,8 +24,9 @@ import pyarrow as pa
 from etl.facts import pii_addresses, pii_names, pii_plausible
 from etl.facts.kernels import Mask, Offsets, kernel, string_views
 from etl.facts.pii_rules import HINTS, RULES, Hint, Match, rule_number
+from etl.patterns import CASELESS, SOM_LEFTMOST, compile_all
 
-VERSION = 4
+VERSION = 5
 
 SPAN = pa.struct(
     [
@@ -41,8 +42,6 @@ FIELDS = pa.struct([("spans", pa.list_(SPAN)), ("people", pa.list_(pa.int64()))]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
-_HS_FLAG_CASELESS = 1
-_HS_FLAG_SOM_LEFTMOST = 256
 _KERNEL_KINDS = (pii_addresses.EMAIL, pii_addresses.IPV4, pii_addresses.IPV6)
 
 
@@ -141,19 +140,11 @@ def _candidates(hints: tuple[Hint, ...], text: memoryview) -> tuple[Int32, Int64
 @functools.cache
 def _database(hints: tuple[Hint, ...]) -> Any:
     """The compiled `hints`: once a process, in some 0.3 s."""
-    import hyperscan  # not at import: its library need not be there where nothing is scanned
-
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(
-        expressions=[hint.expression for hint in hints],
-        ids=list(range(len(hints))),
-        elements=len(hints),
-        flags=[
-            _HS_FLAG_CASELESS * hint.is_caseless | _HS_FLAG_SOM_LEFTMOST * hint.needs_start
-            for hint in hints
-        ],
+    return compile_all(
+        [hint.expression for hint in hints],
+        range(len(hints)),
+        [CASELESS * hint.is_caseless | SOM_LEFTMOST * hint.needs_start for hint in hints],
     )
-    return database
 
 
 def _confirm(

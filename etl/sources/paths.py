@@ -13,6 +13,8 @@ import itertools
 import re
 from typing import Any, NamedTuple
 
+from etl.patterns import SINGLEMATCH, compile_all
+
 VENDOR_FOLDERS = frozenset(  # in any case
     {
         "site-packages", "dist-packages", "node_modules", "bower_components", "jspm_packages",
@@ -25,7 +27,6 @@ VENDOR_FOLDERS = frozenset(  # in any case
 CASED_FOLDERS = frozenset({"Pods", "Carthage"})  # in lower case these are words of other fields
 ENVIRONMENTS = frozenset({"venv", "env", ".env", "virtualenv"})  # of Python, where lib lies in them
 _CRATE = re.compile(r"[a-z0-9_-]+-\d+\.\d+\.\d+[a-z0-9.+-]*")  # in a folder of `cargo vendor`
-_HS_FLAG_SINGLEMATCH = 8
 TEST_FOLDERS = frozenset({"test", "tests", "testing", "spec", "specs", "__tests__", "testdata"})
 
 
@@ -66,19 +67,15 @@ def linguist_flags(path: str) -> PathFlags:
 @functools.cache
 def _rules() -> Any:
     """Compiled, once a process; the number of a match is that of a field of PathFlags."""
-    import hyperscan  # not at import: its library need not be there where nothing is read
-
     table = importlib.resources.files("etl.data").joinpath("path_rules.tsv")
-    rows = list(csv.DictReader(table.read_text("ascii").splitlines(), delimiter="\t"))
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(
+    lines = table.read_text("ascii").splitlines()
+    rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return compile_all(
         # In Go `$` is the end of the text alone, not a newline before it as well
-        expressions=[re.sub(r"\$(?=[)|]|\Z)", r"\\z", row["expression"]).encode() for row in rows],
-        ids=[PathFlags._fields.index(f"is_{row['flag']}") for row in rows],
-        elements=len(rows),
-        flags=[_HS_FLAG_SINGLEMATCH] * len(rows),
+        [re.sub(r"\$(?=[)|]|\Z)", r"\\z", row["expression"]).encode() for row in rows],
+        [PathFlags._fields.index(f"is_{row['flag']}") for row in rows],
+        [SINGLEMATCH] * len(rows),
     )
-    return database
 
 
 @functools.lru_cache(maxsize=65_536)

@@ -52,11 +52,11 @@ class Session:
         self.output = Path(self.config.output)
         self.parameters = parameters
         self.peak = throughput.peak_flops(self.rank.device) * self.rank.count
-        self.source = source_tags(self.config.program)
         self.scores: Scores | None = None
         self.journal: Journal | None = None
         if self.rank.is_first:
             self.journal = Journal(self.output)
+            self.source = source_tags(self.config.program)
             self.steps = StepLog(self.output, done)
 
     def began(self, name: str, described: dict[str, Any]) -> None:

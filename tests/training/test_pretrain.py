@@ -110,14 +110,20 @@ def test_any_number_of_ranks_reads_the_same_and_learns_alike(
     assert [line["loss"] for line in found] == pytest.approx(losses, rel=1e-5)
 
 
+def training_ranks(ranks: int, config: TrainingConfig, steps: int) -> Ranks:
+    """Ranks that train, once they have done so many steps."""
+    started = Ranks(ranks, jobs.pretrain, dump(config))
+    deadline = time.monotonic() + 60
+    while len(steps_of(config)) < steps and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return started
+
+
 def test_a_run_that_was_killed_goes_on_to_the_same_losses(
     whole: TrainingConfig, tmp_path: Path
 ) -> None:
     config = moved(whole, tmp_path / "output")
-    started = Ranks(2, jobs.pretrain, dump(config))
-    deadline = time.monotonic() + 60
-    while len(steps_of(config)) < 20 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    started = training_ranks(2, config, 20)
     started.kill()
     left = steps_of(config)
     assert 20 <= len(left) < 50
@@ -128,9 +134,7 @@ def test_a_run_that_is_told_to_stop_says_that_it_was_killed(
     whole: TrainingConfig, tmp_path: Path
 ) -> None:
     config = moved(whole, tmp_path / "output")
-    started = Ranks(1, jobs.pretrain, dump(config))
-    while len(steps_of(config)) < 3:
-        time.sleep(0.02)
+    started = training_ranks(1, config, 3)
     (process,) = started.processes
     process.terminate()
     process.join(60)
@@ -243,9 +247,7 @@ def test_a_rank_that_dies_ends_the_others_with_a_clear_error(
     whole: TrainingConfig, tmp_path: Path
 ) -> None:
     config = moved(whole, tmp_path / "output")
-    started = Ranks(2, jobs.pretrain, dump(config))
-    while len(steps_of(config)) < 3:
-        time.sleep(0.02)
+    started = training_ranks(2, config, 3)
     started.processes[1].kill()
     rank, said = started.answers.get(timeout=90)
     assert rank == 0

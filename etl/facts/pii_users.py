@@ -41,7 +41,7 @@ PROFILE_HINT = (
 SSH_HINT = rb"\b(?:ssh|scp|sftp|rsync|mosh) [^\n@]{0,60}[A-Za-z0-9_]@[A-Za-z0-9]"
 AUTHOR_LOGIN_HINT = (
     rb"(?:@author|__author__|\b[Aa]uthor[\"']?[ ]?[:=]|\b(?:[Mm]aintainer|[Aa]uthor)-email:|\b[Mm]aintainer:)"
-    rb"[ \t\"'=]{1,6}[a-z]"
+    rb"(?:[ \t\"'=]{1,12}[a-z]|[ \t\"'=]{1,12}@[A-Za-z0-9])"
 )
 
 _HANDLE = re.compile(rb"[A-Za-z0-9](?:[A-Za-z0-9]|[-_](?=[A-Za-z0-9])){1,38}")
@@ -51,13 +51,21 @@ _OWNER = re.compile(
 )  # of a TODO: classes and options have capitals, underscores
 _CREDIT = re.compile(
     rb"(?i)(?:thanks?|thx|thank you|kudos|props|credits?|by|cc|via|from|to|and|patch|fix(?:ed)?|reported|suggested"
-    rb"|merged?|authors?|owners?|maintain\w*|contribut\w*|with|h/t|ping|hi|hey|hello|ask|see|review\w*|team|@[\w-]+,|&|\+)"
+    rb"|merged?|authors?|owners?|maintain\w*|contribut\w*|with|h/t|ping|hi|hey|hello|ask|see|review\w*|team|users?|developers?|todo|fixme|xxx|@[\w-]+,|&|\+)"
     rb"[ \t:*_(\[]*\Z"
+)
+_TAGGED = re.compile(
+    rb"(?i)(?:decorat|annotat|mark|tagg|prefix|replac|start|begin|end|wrapp|equivalent)\w* (?:with|by|to)"
+    rb"[ \t:*_(\[]*\Z|\[\[\Z|[^\s\[A-Za-z0-9.,:][(\[]\Z"
 )
 _NUMBERED = re.compile(rb"(?:#\d+|\d\]|\d\)|[a-z]\))[ \t,:]*[(\[]?\Z")
 _BEHIND_MENTION = re.compile(rb"[/=({<]|\.[A-Za-z0-9]|@|:[A-Za-z/]")
 _BEHIND_PROFILE = re.compile(rb"/?(?:[\s\"'`)>\]},;|*]|\.(?:\s|\Z)|:\s|\\n|&gt;|</|\Z)")
+_OF_ANOTHER = re.compile(rb"(?i)(?<!//www)(?<!mobile)[A-Za-z0-9-]\.(?:github|gitlab|twitter)\.com/\Z")
 _TICKET = re.compile(rb"(?i)(?:gh|bug|issue|b|pr|bpo|ticket|jira|v|py|rfc|pep)[-_#]?\d+|\d+")
+_DEFINED = re.compile(rb"\b(?:def|function|fn|func|class) \w+\(\Z")
+_BARE_VALUE = re.compile(rb"[Aa]uthor[\"'] ?: ?\Z")  # `'author': name`
+_OF_USERS = re.compile(rb"(?i)\b(?:thanks|thx|kudos|credits?|users?|twitter)(?: to)?[ :]{0,2}\Z")
 _OWN = re.compile(rb"(?i)(?:my|your|some|the)[-_]|mylogin|myname")
 _ROLES = frozenset(
     b"octocat user username users root admin ubuntu debian vagrant travis runner runneradmin circleci jovyan me you"
@@ -70,6 +78,13 @@ _ROLES = frozenset(
     b" intent hashtag explore apps marketplace pulls issues notifications site security enterprise pricing home"
     b" param return returns throws type see since version deprecated override author example link code media"
     b" import charset keyframes font-face property staticmethod classmethod here everyone channel latest next types"
+    b" memberof description classdesc addtogroup defgroup ingroup tparam endcond endrst endcode ts-check ts-ignore"
+    b" ts-expect-error constructor bubbles chainable fires emits listens mixes mixin enum callback typedef property"
+    b" private public protected internal readonly abstract virtual inheritdoc inheritdocs implements extends namespace"
+    b" module file fileoverview overview license copyright preserve suppress brief details note warning todo test-only"
+    b" dataclass dataclasses classproperty cached-property overload final contextmanager wraps fixture parametrize"
+    b" inlinecallbacks asyncio-coroutine vocab attribute attributes generated reservedassignment undefinedvariable"
+    b" httpd gitrepo ansible tomcat jboss nodejs projects otheruser person nginx mysite devuser deploy"
     b" babel angular vue react rollup testing-library typescript-eslint eslint jest emotion mui storybook".split()
 )
 
@@ -78,13 +93,17 @@ def check_mention(view: memoryview, low: int, high: int, hit: int) -> list[User]
     """`thanks @jane7`, `(#12, @jane7)`, `[@jane7](...)`; no decorator, doc tag, package scope or CSS rule."""
     start = hit - 2
     found = _handle(view, high, start)
-    if found is None or b"_" in bytes(view[slice(*found)]):  # @type_check_only
+    if found is None:
         return []
     before = bytes(view[max(low, start - 81) : start - 1])
+    if b"_" in bytes(view[slice(*found)]) and not _OF_USERS.search(before):
+        return []  # @type_check_only
     line = before.rpartition(b"\n")[2]
     before = line if line.strip() else before.rstrip().rpartition(b"\n")[2]
     after = bytes(view[found[1] : min(high, found[1] + 3)])
     if before.count(b"`") % 2 or before.count(b'"') % 2 or _BEHIND_MENTION.match(after):
+        return []
+    if _TAGGED.search(before):
         return []
     is_linked = before.endswith((b"[", b"(")) and after[:1] in (b"]", b")")
     is_credited = _CREDIT.search(before) or _NUMBERED.search(before)
@@ -94,6 +113,8 @@ def check_mention(view: memoryview, low: int, high: int, hit: int) -> list[User]
 def check_todo(view: memoryview, low: int, high: int, hit: int) -> list[User]:
     """`TODO(jane7)`, and each of `TODO(jane7, @joe9)`."""
     start = hit - 1
+    if _DEFINED.search(bytes(view[max(low, start - 20) : start])):
+        return []
     inside = bytes(view[start : min(high, start + 80)])
     end = inside.find(b")")
     found: list[User] = []
@@ -138,7 +159,7 @@ def check_profile(view: memoryview, low: int, high: int, hit: int) -> list[User]
     match = _HANDLE.match(text)
     if match is None or not _BEHIND_PROFILE.match(text, match.end()):
         return []  # most are of a repository: told apart before anything dear
-    if bytes(view[max(low, start - 15) : start]).lower().endswith(b"api.github.com/"):
+    if _OF_ANOTHER.search(bytes(view[max(low, start - 40) : start])):
         return []
     found = _handle(view, high, start)
     return [User(*found, PROFILE)] if found is not None else []
@@ -156,13 +177,19 @@ def check_ssh(view: memoryview, low: int, high: int, hit: int) -> list[User]:
 
 
 def check_author_login(view: memoryview, low: int, high: int, hit: int) -> list[User]:
-    """`@author jane7`, alone on the rest of the line."""
+    """`@author jane7`, alone on the rest of the line or before others, `author: @jane7`."""
     start = hit - 1
     match = _LOGIN.match(bytes(view[start : min(high, start + 40)]))
     if match is None:
         return []
+    before = bytes(view[max(low, start - 30) : start])
+    if before.endswith(b"@"):
+        found = _handle(view, high, start)
+        return [User(*found, AUTHOR_LOGIN)] if found is not None else []
     after = bytes(view[start + len(match[0]) : min(high, start + len(match[0]) + 40)])
     rest = after.split(b"\n", 1)[0].strip(b" \t\r\"';,")
+    if _BARE_VALUE.search(before):
+        return []
     is_alone = rest in (b"", b")") or rest.startswith((b"<", b"(", b"*/", b"-->"))
     is_code = after[:1] in (b"(", b"[") or bytes(view[max(low, start - 8) : start]).rstrip(
         b" \t"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from etl.facts.pii_names import NAME, Name, is_person, is_somebody_named, is_thing
-from etl.facts.pii_users import is_somebody
+from etl.facts.pii_users import is_kin, is_somebody
 
 CREDIT, LISTED, MANIFEST, ENTRY, LINKED, BY_NAME = (
     "credit", "listed", "manifest_person", "entry", "linked_person", "by_name",
@@ -28,13 +28,12 @@ _DONE = (
     rb"|initiated|authored|prepared|developed|programmed|based on (?:work|code|an idea)"
 )
 CREDIT_HINT = (
-    rb"(?i:\bthanks(?:,? (?:goes |go )?to|:)|\bthank you,? (?:to)?|\bkudos to|\bprops to|\bcredit(?:s|ed)?(?: goes| go)? to"
+    rb"(?i:\bthanks(?:,? (?:goes |go )?to|:)|\bthank you,? (?:to)?|\bkudos to|\bprops to"
+    rb"|\bcredit(?:s|ed)?(?:(?: goes| go)? to|:)|\bhat tip to|\battribut(?:ed|es it) to"
     rb"|courtesy of|acknowledge(?:ments?)?:?|(?:%s)[a-z ]{0,16} (?:by|from|of)):?[ \t]{1,3}[*_\[(\"']{0,3}%s"
     % (_DONE, _START)
 )
-BY_HINT = (
-    rb"\b(?:[Bb]y|[Ff]rom|[Vv]ia|BY)[: ][ ]{0,2}[\"']?[A-Z\xc3-\xc5][a-z.\x80-\xf4]"
-)
+BY_HINT = rb"\b(?:[Bb]y|[Ff]rom|[Vv]ia|BY)[: ][ ]{0,2}[\"'\[*(]?[A-Z\xc3-\xc5][a-z.\x80-\xf4]"
 LIST_HINT = (
     rb"(?i:authors?|contributors?|maintainers?|developers?|credits|thanks(?: to)?|translators?|committers?|reviewers"
     rb"|acknowledge?ments?|core team|programmers?|contributed by)(?:\(s\)| [a-z ]{2,24}:)?[ \t]?"
@@ -59,15 +58,18 @@ LINK_HINT = (
 )
 
 _BULLET = re.compile(rb"(?:[ \t]*(?:[-*+#/;%>|.:~!=_\xe2\x80\xa2]+|\d{1,3}[.)]))*[ \t]*[\[(\"'*_]*")
-_BEHIND = re.compile(rb"(?:\Z|[ \t]*(?:[<(,;:@/\[\]|*\"')&.!-]|_(?!\w)|\xe2\x80|and\b|\\n|https?:|\d{4}))")
+_BEHIND = re.compile(
+    rb"(?:\Z|[ \t]*(?:[<(,;:@/\[\]|*\"')&.!-]|_(?!\w)|\xe2\x80|and\b|\\n|https?:|\d{4}))"
+)
 _MORE = re.compile(
-    rb"(?:[ \t\r]*(?:\Z|\n|[<(\[,;:.!&/|*_)\]\"'#@-]|\xe2\x80|\\n|'s\b)|[ \t]+(?:and|for|in|on|at|who|when|via|with|from"
-    rb"|as|while|during|through|of|is|has|was|to|that|et|und|y|e|19\d\d|20\d\d)\b)"
+    rb"(?:[ \t\r]*(?:\Z|\n|[<(\[,;:.!&/|*_)\]\"'#@-]|\xe2\x80|\\n|'s\b)|[ \t]+(?:and|for|in|on|at|who|when|via|with"
+    rb"|from|as|while|during|through|of|is|has|was|to|that|et|und|y|e|19\d\d|20\d\d)\b)"
 )
 _BETWEEN = re.compile(
     rb"[ \t]*(?:<[^<>\n]{0,80}>|\([^()\n]{0,80}\))?[ \t]*(?:,[ \t]*and\b|,|&|and\b|;|/)"
     rb"(?:[ \t]+|[ \t\r]*\n[ \t]*(?:#+|//+|\*|;+|--|%+|!+)?[ \t]+(?:and[ \t]+)?)"
 )
+_BEFORE_NAME = (b" ", b":", b'"', b"'", b"[", b"*", b"(")
 _WHOLE = re.compile(  # what something is made of, not whom it is from
     rb"(?i)\b(?:implementation|modifications?|improvements?|updates?|translation|port|report|reports|adapt\w*|photos?|logo"
     rb"|icons?|found|fix(?:es)?|document\w*)[a-z ]{0,16} of:?[ \t]+[*_\[(\"']*\Z"
@@ -99,7 +101,7 @@ def check_by(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
     """`by Jane Doe`, `(from J. Doe)`: a name that is one by its own words."""
     begin = max(low, hit - 12)
     before = bytes(view[begin:hit])
-    start = begin + max(before.rfind(sign) for sign in (b" ", b":", b'"', b"'")) + 1
+    start = begin + max(before.rfind(sign) for sign in _BEFORE_NAME) + 1
     text = bytes(view[start : min(high, start + 400)])
     match = NAME.match(text)
     if match is None or not is_somebody_named(_whole(match)):
@@ -116,10 +118,11 @@ def _row_of_names(text: bytes, offset: int, rule: str) -> Iterator[Name]:
     position = 0
     while True:
         match = NAME.match(text, position)
-        if match is None or not _MORE.match(text, match.end()):
+        if match is None:
             return
         name = _whole(match)
-        if not is_person(name) or is_thing(name):
+        is_one = _MORE.match(text, match.start() + len(name)) is not None
+        if not is_one or not is_person(name) or is_thing(name):
             return
         yield Name(offset + match.start(), offset + match.start() + len(name), rule)
         between = _BETWEEN.match(text, match.end())
@@ -226,14 +229,6 @@ def check_link(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
     names = [name for name in NAME.finditer(text) if name.end() == len(text)]
     if not names or (match["open"] and names[0].start()) or not is_person(names[0][0]):
         return []
-    if repo is not None and (is_thing(names[0][0]) or not _is_kin(names[0][0], owner)):
+    if repo is not None and (is_thing(names[0][0]) or not is_kin(names[0][0], owner)):
         return []
     return [Name(end - len(names[0][0]), end, LINKED)]
-
-
-def _is_kin(name: bytes, owner: bytes) -> bool:
-    """The account is called by a part of the name, or by an initial and the last part."""
-    parts = [part.strip(b".'").lower() for part in name.split()]
-    return any(len(part) >= 4 and part in owner for part in parts) or (
-        parts[0][:1] + parts[-1] in owner
-    )

@@ -59,7 +59,9 @@ AUTHOR_HINT = (
     rb"[ \t\"'=:\[({\\>-]{1,8}(?:by )?[A-Z\xc3-\xf4]"
 )
 ADDRESS_HINT = rb"[A-Za-z.\x80-\xff][\"']?[ ]{1,3}[<(][A-Za-z0-9_.%+-]{1,64}@"
-BEHIND_ADDRESS_HINT = rb"@[A-Za-z0-9.-]{1,60}\.[A-Za-z]{2,10} \([A-Z\xc3-\xf4]"
+BEHIND_ADDRESS_HINT = (
+    rb"\.(?:com|org|net|edu|gov|io|de|uk|fr|ca|ch|nl|se|it|jp|au|ru|br|pl) \([A-Z]"
+)
 OWNER_HINT = rb"(?:^|\n)[*/][^\s#*]{0,120}[ \t]+@[A-Za-z0-9]"
 
 _COPYRIGHT = re.compile(rb"(?i)(?:copyright|\(c\)|\xc2\xa9|&copy;)")
@@ -67,13 +69,18 @@ _YEARS = re.compile(
     rb"(?:(?i:copyright|\(c\)|\xc2\xa9|&copy;|by|portions|present|text\b|__)|[\s,:;.\-]"
     rb"|\xe2\x80\x93|(?:19|20)\d\d|\d\d|[\"']?[ ]?[=:] ?[ubrf]?[\"']{1,3})*"
 )
-_SPLIT = re.compile(rb"\s*(?:,|;|/|&|\band\b|\bund\b|\bet\b|\|)\s*")
+_SPLIT = re.compile(rb"\s*(?:,|;|/|&|(?<![\w\x80-\xff])(?:and|und|et)(?![\w\x80-\xff])|\|)\s*")
 _STOP = re.compile(
     rb"(?i)all rights|licen[sc]ed|(?<![ .][A-Z])\.\s|<|\(|\[|https?:|\bunder\b|\bfor\b|\bsee\b|\bthe\b|\*/|-->|\"|'''"
 )
 _BEFORE_ADDRESS = re.compile(rb"(?P<name>%s)[\"']?,?[ ]{1,3}[<(]\Z" % NAME.pattern)
-_SMALL = re.compile(rb"(?:\A|[^A-Za-z0-9_.@-])[ ]?(?P<name>[a-z][a-z'-]+(?: [a-z][a-z'-]+){1,3})[ ]{1,3}\Z")
-_SMALL_HOLDER = re.compile(rb"(?P<name>[a-z][a-z'-]{2,20}(?: [a-z][a-z'-]{2,20}){1,2})[ \t.]*(?:\Z|[<(\n])")
+_ADDRESS = re.compile(rb"[A-Za-z0-9_.+-]@[A-Za-z0-9.-]+\Z")
+_SMALL = re.compile(
+    rb"(?:\A|[^A-Za-z0-9_.@-])[ ]?(?P<name>[a-z][a-z'-]+(?: [a-z][a-z'-]+){1,3})[ ]{1,3}\Z"
+)
+_SMALL_HOLDER = re.compile(
+    rb"(?P<name>[a-z][a-z'-]{2,20}(?: [a-z][a-z'-]{2,20}){1,2})[ \t.]*(?:\Z|[<(\n])"
+)
 _RESERVED = re.compile(
     rb"(?i)(?:[\w.-]+\.)?(?:example\.(?:com|org|net|edu)|example|invalid|localhost|localdomain)\b(?!\.\w)|[\w.-]+\.(?:test|example|invalid)\b"
 )
@@ -85,12 +92,11 @@ _LEAD = re.compile(
 )
 _GOES_ON = re.compile(rb"(?:,|[ \t]and|&)[ \t\r]*\Z")
 _BELOW_BYTES, _ASIDE = 1500, 3  # of a list below a tag; columns that its lines may be off
-_OWNERS = re.compile(rb"[ \t]@([A-Za-z0-9][A-Za-z0-9-]{1,38})(?![\w/.])")
 _THINGS = frozenset(
     b"api apis archive archives core data driver effect engine equation feature features format forests function"
-    b" functions index library law method methods model models module page plot problem process runtime schema scripts script"
-    b" space storage store stores studio style syntax table test tests theorem theme tools tree trees update version"
-    b" street road avenue award prize day days week month year years".split()
+    b" functions index library law method methods model models module page plot problem process runtime schema"
+    b" script scripts space storage store stores studio style syntax table test tests theorem theme tools tree"
+    b" trees update version street road avenue award prize day days week month year years code".split()
 )
 _ORGANISATION = frozenset(
     b"stichting centrum inc incorporated ltd limited llc llp gmbh corp corporation co company foundation "
@@ -200,7 +206,7 @@ def _in_small_letters(before: bytes, local: bytes) -> tuple[int, int] | None:
         return None
     start, parts = match.end("name"), []
     for part in reversed(match["name"].split(b" ")):
-        if part in words():
+        if part in words() or len(part) < 3:
             break
         parts.append(part)
         start -= len(part) + bool(parts[1:])
@@ -211,6 +217,8 @@ def _in_small_letters(before: bytes, local: bytes) -> tuple[int, int] | None:
 def check_behind_address(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
     """The name of `jane@... (Jane Doe)`."""
     start = hit - 1
+    if _ADDRESS.search(bytes(view[max(low, start - 80) : start - 2])) is None:
+        return []
     line = bytes(view[start : min(high, start + 80)]).split(b"\n", 1)[0]
     match = NAME.match(line)
     if match is None or line[match.end() : match.end() + 1] != b")" or not is_person(match[0]):
@@ -223,12 +231,6 @@ def local_part(view: memoryview, low: int, hit: int) -> bytes:
     before = bytes(view[max(low, hit - 66) : hit - 1])
     local = re.split(rb"[<(]", before)[-1]
     return local if _LOGIN.fullmatch(local) and is_username(local) else b""
-
-
-def owners(view: memoryview, high: int, hit: int) -> list[bytes]:
-    """User names on a line of CODEOWNERS, the first of which starts at `hit` - 1."""
-    line = b" @" + bytes(view[hit - 1 : min(high, hit + 300)]).split(b"\n", 1)[0]
-    return [name for name in _OWNERS.findall(line) if is_username(name)]
 
 
 def is_person(name: bytes) -> bool:
@@ -251,7 +253,12 @@ def is_somebody_named(name: bytes) -> bool:
         return False
     if is_given(first):
         return not (first in words() and last in words()) and last not in _THINGS
-    return _is_initials(parts[0]) and last not in words() and len(last) >= 3 and parts[-1][:1].isupper()
+    return (
+        _is_initials(parts[0])
+        and last not in words()
+        and len(last) >= 3
+        and parts[-1][:1].isupper()
+    )
 
 
 def is_thing(name: bytes) -> bool:

@@ -103,12 +103,18 @@ def _names(
     function: Callable[[memoryview, int, int, int], list[pii_names.Name]],
 ) -> Hint:
     def check(view: memoryview, low: int, high: int, hit: int) -> list[Match]:
-        return [
-            Match(each.start, each.end, each.rule, 0.7, user=bytes(view[each.start : each.end]))
-            if each.rule in pii_credits.LOGIN_RULES
-            else Match(each.start, each.end, each.rule, 0.8, is_declared=True)
-            for each in function(view, low, high, hit)
-        ]
+        found: list[Match] = []
+        for each in function(view, low, high, hit):
+            text = bytes(view[each.start : each.end])
+            if each.rule in pii_credits.LOGIN_RULES:
+                found.append(Match(each.start, each.end, each.rule, 0.7, user=text))
+                continue
+            found.append(Match(each.start, each.end, each.rule, 0.8, is_declared=True))
+            login = pii_users.beside_name(view, high, each.end, text)
+            if login is not None:
+                user = bytes(view[login.start : login.end])
+                found.append(Match(login.start, login.end, login.rule, 0.7, user=user))
+        return found
 
     return Hint(name, expression, check)
 
@@ -128,11 +134,11 @@ def _users(
     function: Callable[[memoryview, int, int, int], list[pii_users.User]],
 ) -> Hint:
     def check(view: memoryview, low: int, high: int, hit: int) -> list[Match]:
-        found = function(view, low, high, hit)
-        return [
-            Match(each.start, each.end, each.rule, 0.7, user=bytes(view[each.start : each.end]))
-            for each in found
-        ]
+        found: list[Match] = []
+        for each in function(view, low, high, hit):
+            user = bytes(view[each.start : each.end]) if each.is_sure else b""
+            found.append(Match(each.start, each.end, each.rule, 0.7, user=user))
+        return found
 
     return Hint(name, expression, check)
 

@@ -13,18 +13,20 @@ from typing import NamedTuple
 from etl.facts.pii_names import is_username
 from etl.facts.pii_text import is_placeholder, is_template
 
-MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN = (
+MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN, BESIDE_NAME = (
     "mention", "todo_owner", "home_directory", "profile", "ssh_login", "author_login",
+    "login_beside_name",
 )  # fmt: skip
-RULES = (MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN)
+RULES = (MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN, BESIDE_NAME)
 
 
 class User(NamedTuple):
-    """Bytes [start, end) of the buffer, stated in this way."""
+    """Bytes [start, end) of the buffer, stated in this way; where unsure, not looked for elsewhere."""
 
     start: int
     end: int
     rule: str
+    is_sure: bool = True
 
 
 MENTION_HINT = (
@@ -34,8 +36,9 @@ MENTION_HINT = (
 TODO_HINT = rb"(?:TODO|FIXME|XXX|HACK|BUG|NOTE|todo|fixme)\([A-Za-z@]"
 HOME_HINT = rb"(?:/home/|/Users/|:\\{1,2}(?:Users|users|Documents and Settings)\\{1,2})[A-Za-z_]"
 PROFILE_HINT = (
-    rb"(?:[/.](?:(?:github|gitlab|twitter|instagram)\.com|bitbucket\.org|keybase\.io|mastodon\.social)/"
-    rb"|linkedin\.com/in/|pypi\.org/user/|medium\.com/@|dev\.to/|launchpad\.net/~|npmjs\.com/~|sr\.ht/~"
+    rb"(?:[/.(\"' ](?:(?:github|gitlab|twitter|instagram|dribbble)\.com|bitbucket\.org|keybase\.io|codepen\.io"
+    rb"|mastodon\.social|codeberg\.org|about\.me)/|stackoverflow\.com/users/[0-9]{1,9}/"
+    rb"|linkedin\.com/in/|reddit\.com/u(?:ser)?/|pypi\.org/user/|medium\.com/@|dev\.to/|launchpad\.net/~|npmjs\.com/~|sr\.ht/~"
     rb"|people\.[a-z]{2,20}\.(?:org|com|net)/~)[A-Za-z0-9@~]"
 )
 SSH_HINT = rb"\b(?:ssh|scp|sftp|rsync|mosh) [^\n@]{0,60}[A-Za-z0-9_]@[A-Za-z0-9]"
@@ -58,14 +61,28 @@ _TAGGED = re.compile(
     rb"(?i)(?:decorat|annotat|mark|tagg|prefix|replac|start|begin|end|wrapp|equivalent)\w* (?:with|by|to)"
     rb"[ \t:*_(\[]*\Z|\[\[\Z|[^\s\[A-Za-z0-9.,:][(\[]\Z"
 )
+_FIRM = re.compile(
+    rb"(?i)(?:thanks?|thx|kudos|props|credits?|patch|reported|suggested|authors?|contribut\w*|maintain\w*|#\d+|users?|developers?)"
+    rb"(?: to| by| from| goes to)?[ \t:*_(\[,]*\Z|\b(?:by|todo|fixme)[ \t:]+\Z"
+)
+_BRACKET = re.compile(rb"(?:\A|\s)[(\[]\Z")
 _NUMBERED = re.compile(rb"(?:#\d+|\d\]|\d\)|[a-z]\))[ \t,:]*[(\[]?\Z")
 _BEHIND_MENTION = re.compile(rb"[/=({<]|\.[A-Za-z0-9]|@|:[A-Za-z/]")
 _BEHIND_PROFILE = re.compile(rb"/?(?:[\s\"'`)>\]},;|*]|\.(?:\s|\Z)|:\s|\\n|&gt;|</|\Z)")
-_OF_ANOTHER = re.compile(rb"(?i)(?<!//www)(?<!mobile)[A-Za-z0-9-]\.(?:github|gitlab|twitter)\.com/\Z")
+_OF_ANOTHER = re.compile(
+    rb"(?i)(?<!//www)(?<!mobile)[A-Za-z0-9-]\.(?:github|gitlab|twitter)\.com/\Z"
+)
 _TICKET = re.compile(rb"(?i)(?:gh|bug|issue|b|pr|bpo|ticket|jira|v|py|rfc|pep)[-_#]?\d+|\d+")
 _DEFINED = re.compile(rb"\b(?:def|function|fn|func|class) \w+\(\Z")
 _BARE_VALUE = re.compile(rb"[Aa]uthor[\"'] ?: ?\Z")  # `'author': name`
 _OF_USERS = re.compile(rb"(?i)\b(?:thanks|thx|kudos|credits?|users?|twitter)(?: to)?[ :]{0,2}\Z")
+_BESIDE = re.compile(
+    rb"[ ]{1,2}(?:\((?:aka |a\.k\.a\. )?@?(?P<round>[A-Za-z0-9][A-Za-z0-9_-]{2,31})\)"
+    rb"|<@?(?P<angle>[A-Za-z0-9][A-Za-z0-9_-]{2,31})>)"
+)
+_OF_AUTHOR = re.compile(rb"(?i)\bauthors?\b[ \t:\"'=]+[^@(\n]{3,70}[ \t]\Z")
+_ABOVE_HOME = (b"/usr", b"/export", b"/net")
+_ACCOUNT = re.compile(rb"@[A-Za-z0-9][A-Za-z0-9-]{1,38}")
 _OWN = re.compile(rb"(?i)(?:my|your|some|the)[-_]|mylogin|myname")
 _ROLES = frozenset(
     b"octocat user username users root admin ubuntu debian vagrant travis runner runneradmin circleci jovyan me you"
@@ -106,8 +123,9 @@ def check_mention(view: memoryview, low: int, high: int, hit: int) -> list[User]
     if _TAGGED.search(before):
         return []
     is_linked = before.endswith((b"[", b"(")) and after[:1] in (b"]", b")")
-    is_credited = _CREDIT.search(before) or _NUMBERED.search(before)
-    return [User(*found, MENTION)] if is_linked or is_credited else []
+    is_credited = _CREDIT.search(before) or _NUMBERED.search(before) or _OF_AUTHOR.search(before)
+    is_sure = any(sign.search(before) for sign in (_BRACKET, _FIRM, _OF_AUTHOR))
+    return [User(*found, MENTION, is_sure)] if is_linked or is_credited else []
 
 
 def check_todo(view: memoryview, low: int, high: int, hit: int) -> list[User]:
@@ -140,7 +158,8 @@ def check_home(view: memoryview, low: int, high: int, hit: int) -> list[User]:
     before = bytes(view[max(low, start - 40) : start])
     path = max(before.rfind(b"/home/"), before.rfind(b"/Users/"))
     is_file = name.endswith((b".py", b".sh", b".txt", b".log"))
-    is_url = path > 0 and re.search(rb"[A-Za-z0-9_}\])>~$%.]\Z", before[:path]) is not None
+    is_url = path > 0 and not before[:path].endswith(_ABOVE_HOME)
+    is_url = is_url and re.search(rb"[A-Za-z0-9_}\])>~$%.]\Z", before[:path]) is not None
     after = bytes(view[start + len(match[0]) : min(high, start + len(match[0]) + 1)])
     is_call = after in (b"(", b"{", b"=", b"<", b"$", b"%", b"*", b"@") or after >= b"\x80"
     return (
@@ -174,6 +193,38 @@ def check_ssh(view: memoryview, low: int, high: int, hit: int) -> list[User]:
     name = bytes(view[start:at])
     is_login = _LOGIN.fullmatch(name) and is_somebody(name) and name != b"git"
     return [User(start, at, SSH)] if is_login else []
+
+
+def beside_name(view: memoryview, high: int, end: int, name: bytes) -> User | None:
+    """The login of `Jane Doe (jdoe)`: it is made of parts of the name, or ends in digits."""
+    match = _BESIDE.match(bytes(view[end : min(high, end + 60)]))
+    if match is None:
+        return None
+    group = "round" if match["round"] else "angle"
+    login = match[group]
+    is_mixed = re.search(rb"[a-z]{3}[0-9]+\Z", login) is not None
+    if not (is_mixed or is_kin(name, login.lower())) or not is_somebody(login):
+        return None
+    return User(end + match.start(group), end + match.end(group), BESIDE_NAME)
+
+
+def is_kin(name: bytes, login: bytes) -> bool:
+    """The login has a part of the name in it, or an initial and the last part."""
+    parts = [part.strip(b".'").lower() for part in name.split()]
+    return any(len(part) >= 4 and part in login for part in parts) or (
+        parts[0][:1] + parts[-1] in login
+    )
+
+
+def owners(view: memoryview, low: int, high: int, hit: int) -> list[bytes]:
+    """User names on a line of CODEOWNERS, the first of which starts at `hit` - 1: a path and accounts, no more."""
+    start = hit - 1
+    path = bytes(view[max(low, start - 130) : start]).rpartition(b"\n")[2]
+    line = b"@" + bytes(view[start : min(high, start + 300)]).split(b"\n", 1)[0]
+    accounts = line.partition(b" #")[0].split()
+    if path.startswith((b"//", b"/*", b"**/")) or not all(b"@" in each for each in accounts):
+        return []
+    return [each[1:] for each in accounts if _ACCOUNT.fullmatch(each) and is_somebody(each[1:])]
 
 
 def check_author_login(view: memoryview, low: int, high: int, hit: int) -> list[User]:

@@ -59,7 +59,7 @@ _CREDIT = re.compile(
 )
 _TAGGED = re.compile(
     rb"(?i)(?:decorat|annotat|mark|tagg|prefix|replac|start|begin|end|wrapp|equivalent)\w* (?:with|by|to)"
-    rb"[ \t:*_(\[]*\Z|\[\[\Z|[^\s\[A-Za-z0-9.,:][(\[]\Z"
+    rb"[ \t:*_(\[]*\Z|\[\[\Z|[^\s\[(][(\[]\Z"
 )
 _FIRM = re.compile(
     rb"(?i)(?:thanks?|thx|kudos|props|credits?|patch|reported|suggested|authors?|contribut\w*|maintain\w*|#\d+|users?|developers?)"

@@ -49,6 +49,7 @@ LOGINS = [
     ("# skipped where decorated with @innercode", []),
     ("returns [[@disabled-value]] objects", []),
     (r"[/\d*(@floatsuffix)/, 'number'], (r'(>)(@partial-block)', 1)", []),
+    ("/0(@octaldigits)[Ll]?/", []),
     ("# looks at @see, @classdesc and @memberof", []),
     ("def XXX(canvas, document):", []),
     ("http://doerfel.github.com/tool/", []),

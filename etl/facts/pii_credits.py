@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from etl.facts.pii_names import NAME, Name, is_person, is_somebody_named, is_thing
+from etl.facts.pii_names import NAME, Name, is_given, is_person, is_somebody_named, is_thing
 from etl.facts.pii_users import is_kin, is_somebody
 
 CREDIT, LISTED, MANIFEST, ENTRY, LINKED, BY_NAME = (
@@ -102,6 +102,9 @@ def check_by(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
     begin = max(low, hit - 12)
     before = bytes(view[begin:hit])
     start = begin + max(before.rfind(sign) for sign in _BEFORE_NAME) + 1
+    first = bytes(view[start : min(high, start + 26)]).partition(b" ")[0]
+    if len(first) > 2 and b"." not in first and not is_given(first):
+        return []  # most are no names: told apart before anything dear
     text = bytes(view[start : min(high, start + 400)])
     match = NAME.match(text)
     if match is None or not is_somebody_named(_whole(match)):

@@ -21,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from etl.facts import pii_addresses, pii_names, pii_plausible
+from etl.facts import pii_addresses, pii_names, pii_plausible, pii_users
 from etl.facts.kernels import Mask, Offsets, kernel, string_views
 from etl.facts.pii_rules import HINTS, RULES, Hint, Match, rule_number
 from etl.patterns import CASELESS, SOM_LEFTMOST, compile_all
 
-VERSION = 5
+VERSION = 6
 
 SPAN = pa.struct(
     [
@@ -173,7 +173,7 @@ def _confirm(
         if end < low:
             continue
         if hint.is_owner:
-            users.setdefault(row, set()).update(pii_names.owners(view, high, end))
+            users.setdefault(row, set()).update(pii_users.owners(view, low, high, end))
             continue
         for match in hint.check(view, low, high, end):
             found.append((row, match))

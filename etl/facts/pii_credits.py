@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from etl.facts.pii_names import NAME, Name, is_person
-from etl.facts.pii_users import is_somebody
+from etl.facts.pii_names import NAME, Name, is_given, is_person, is_somebody_named, is_thing
+from etl.facts.pii_users import is_kin, is_somebody
 
-CREDIT, LISTED, MANIFEST, ENTRY, LINKED = (
-    "credit", "listed", "manifest_person", "entry", "linked_person",
+CREDIT, LISTED, MANIFEST, ENTRY, LINKED, BY_NAME = (
+    "credit", "listed", "manifest_person", "entry", "linked_person", "by_name",
 )  # fmt: skip
-RULES = (CREDIT, LISTED, MANIFEST, ENTRY, LINKED)
-LISTED_LOGIN, LINKED_LOGIN = "listed_login", "linked_login"
-LOGIN_RULES = (LISTED_LOGIN, LINKED_LOGIN)
+RULES = (CREDIT, LISTED, MANIFEST, ENTRY, LINKED, BY_NAME)
+LISTED_LOGIN, LINKED_LOGIN, MANIFEST_LOGIN = "listed_login", "linked_login", "manifest_login"
+LOGIN_RULES = (LISTED_LOGIN, LINKED_LOGIN, MANIFEST_LOGIN)
 
 _START = rb"[A-Z\xc3-\xf4]"
 _DONE = (
@@ -28,10 +28,12 @@ _DONE = (
     rb"|initiated|authored|prepared|developed|programmed|based on (?:work|code|an idea)"
 )
 CREDIT_HINT = (
-    rb"(?i:\bthanks,? (?:goes |go )?to|\bthank you,? (?:to)?|\bkudos to|\bprops to|\bcredits?(?: goes| go)? to"
+    rb"(?i:\bthanks(?:,? (?:goes |go )?to|:)|\bthank you,? (?:to)?|\bkudos to|\bprops to"
+    rb"|\bcredit(?:s|ed)?(?:(?: goes| go)? to|:)|\bhat tip to|\battribut(?:ed|es it) to"
     rb"|courtesy of|acknowledge(?:ments?)?:?|(?:%s)[a-z ]{0,16} (?:by|from|of)):?[ \t]{1,3}[*_\[(\"']{0,3}%s"
     % (_DONE, _START)
 )
+BY_HINT = rb"\b(?:[Bb]y|[Ff]rom|[Vv]ia|BY)[: ][ ]{0,2}[\"'\[*(]?[A-Z\xc3-\xc5][a-z.\x80-\xf4]"
 LIST_HINT = (
     rb"(?i:authors?|contributors?|maintainers?|developers?|credits|thanks(?: to)?|translators?|committers?|reviewers"
     rb"|acknowledge?ments?|core team|programmers?|contributed by)(?:\(s\)| [a-z ]{2,24}:)?[ \t]?"
@@ -41,7 +43,7 @@ LIST_HINT = (
 MANIFEST_HINT = (
     rb"(?i:[\"']?(?:author|authors|contributors|maintainers|developers)[\"']?\s{0,4}[:=]\s{0,4}[\[{]\s{0,40}[{]?\s{0,40}"
     rb"(?:[\"']?name[\"']?\s{0,4}[:=]\s{0,4})?[\"'])"
-    + _START
+    rb"[A-Za-z\xc3-\xf4]"
     + rb"|<(?:developer|contributor|author|maintainer)>\s{0,60}(?:<id>[^<]{0,60}</id>\s{0,60})?<name>"
     + _START
 )
@@ -56,17 +58,28 @@ LINK_HINT = (
 )
 
 _BULLET = re.compile(rb"(?:[ \t]*(?:[-*+#/;%>|.:~!=_\xe2\x80\xa2]+|\d{1,3}[.)]))*[ \t]*[\[(\"'*_]*")
-_BEHIND = re.compile(rb"(?:\Z|[ \t]*(?:[<(,;:@/\[\]|*_\"')&.!-]|\xe2\x80|and\b|\\n|https?:|\d{4}))")
+_BEHIND = re.compile(
+    rb"(?:\Z|[ \t]*(?:[<(,;:@/\[\]|*\"')&.!-]|_(?!\w)|\xe2\x80|and\b|\\n|https?:|\d{4}))"
+)
 _MORE = re.compile(
-    rb"(?:[ \t]*(?:\Z|[<(\[,;:.!&/|*_)\]\"'#@-]|\xe2\x80|\\n|'s\b)|[ \t]+(?:and|for|in|on|at|who|when|via|with|from"
-    rb"|as|while|during|through|of|is|has|was|to|that|et|und|y|e|19\d\d|20\d\d)\b)"
+    rb"(?:[ \t\r]*(?:\Z|\n|[<(\[,;:.!&/|*_)\]\"'#@-]|\xe2\x80|\\n|'s\b)|[ \t]+(?:and|for|in|on|at|who|when|via|with"
+    rb"|from|as|while|during|through|of|is|has|was|to|that|et|und|y|e|19\d\d|20\d\d)\b)"
 )
 _BETWEEN = re.compile(
-    rb"[ \t]*(?:<[^<>\n]{0,80}>|\([^()\n]{0,80}\))?[ \t]*(?:,[ \t]*and|,|&|and|;|/)[ \t]+"
+    rb"[ \t]*(?:<[^<>\n]{0,80}>|\([^()\n]{0,80}\))?[ \t]*(?:,[ \t]*and\b|,|&|and\b|;|/)"
+    rb"(?:[ \t]+|[ \t\r]*\n[ \t]*(?:#+|//+|\*|;+|--|%+|!+)?[ \t]+(?:and[ \t]+)?)"
+)
+_BEFORE_NAME = (b" ", b":", b'"', b"'", b"[", b"*", b"(")
+_WHOLE = re.compile(  # what something is made of, not whom it is from
+    rb"(?i)\b(?:implementation|modifications?|improvements?|updates?|translation|port|report|reports|adapt\w*|photos?|logo"
+    rb"|icons?|found|fix(?:es)?|document\w*)[a-z ]{0,16} of:?[ \t]+[*_\[(\"']*\Z"
 )
 _QUOTED_NAME = re.compile(rb"[\"'>](?P<name>%s)[ ]{0,2}[<(\"']" % NAME.pattern)
 _ITEM_LOGIN = re.compile(
-    rb"@?(?P<login>[A-Za-z0-9](?:[A-Za-z0-9]|[-_](?=[A-Za-z0-9])){2,38}),?[ \t\r]*\Z"
+    rb"@?(?P<login>[A-Za-z0-9](?:[A-Za-z0-9]|-(?=[A-Za-z0-9])){2,38}),?[ \t\r]*\Z"
+)
+_NAMED_LOGIN = re.compile(
+    rb"\b(?:name|login)[\"']?\s{0,4}[:=]\s{0,4}[\"'](?P<login>[a-z0-9](?:[A-Za-z0-9]|-(?=[A-Za-z0-9])){2,38})[\"']"
 )
 _LINK = re.compile(
     rb"(?P<open>[`\[*_\"']{0,3})(?P<text>[^`\[\]<>()\n]{2,60}?)(?:[`\"'*_]{0,3}[ ]{0,2}[<(]|[*_]{0,2}\]\()https?://[a-z.]{5,20}/\Z"
@@ -78,18 +91,44 @@ _MANIFEST_BYTES, _LIST_BYTES, _LIST_GAPS = 2000, 20000, 2
 def check_credit(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
     """`thanks to Jane Doe and Joe Roe for ...`."""
     start = hit - 1
-    line = bytes(view[start : min(high, start + 200)]).split(b"\n", 1)[0]
-    return list(_row_of_names(line, start, CREDIT))
+    text = bytes(view[start : min(high, start + 400)])
+    if _WHOLE.search(bytes(view[max(low, start - 30) : start])):
+        return []
+    return list(_row_of_names(text, start, CREDIT))
 
 
-def _row_of_names(line: bytes, offset: int, rule: str) -> Iterator[Name]:
+def check_by(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
+    """`by Jane Doe`, `(from J. Doe)`: a name that is one by its own words."""
+    begin = max(low, hit - 12)
+    before = bytes(view[begin:hit])
+    start = begin + max(before.rfind(sign) for sign in _BEFORE_NAME) + 1
+    first = bytes(view[start : min(high, start + 26)]).partition(b" ")[0]
+    if len(first) > 2 and b"." not in first and not is_given(first):
+        return []  # most are no names: told apart before anything dear
+    text = bytes(view[start : min(high, start + 400)])
+    match = NAME.match(text)
+    if match is None or not is_somebody_named(_whole(match)):
+        return []
+    return list(_row_of_names(text, start, BY_NAME))
+
+
+def _whole(match: re.Match[bytes]) -> bytes:
+    return match[0].removesuffix(b"'s")
+
+
+def _row_of_names(text: bytes, offset: int, rule: str) -> Iterator[Name]:
+    """Names with commas and `and` between them; behind one of these the row may go on a line below."""
     position = 0
     while True:
-        match = NAME.match(line, position)
-        if match is None or not is_person(match[0]) or not _MORE.match(line, match.end()):
+        match = NAME.match(text, position)
+        if match is None:
             return
-        yield Name(offset + match.start(), offset + match.end(), rule)
-        between = _BETWEEN.match(line, match.end())
+        name = _whole(match)
+        is_one = _MORE.match(text, match.start() + len(name)) is not None
+        if not is_one or not is_person(name) or is_thing(name):
+            return
+        yield Name(offset + match.start(), offset + match.start() + len(name), rule)
+        between = _BETWEEN.match(text, match.end())
         if between is None:
             return
         position = between.end()
@@ -104,13 +143,15 @@ def check_list(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
     for line in text.split(b"\n"):
         begin = _BULLET.match(line).end()  # type: ignore[union-attr]
         match = NAME.match(line, begin)
-        if match is not None and is_person(match[0]) and _BEHIND.match(line, match.end()):
+        is_one = match is not None and is_person(match[0]) and not is_thing(match[0])
+        if match is not None and is_one and _BEHIND.match(line, match.end()):
             at = start + position
             found.append(Name(at + match.start(), at + match.end(), LISTED))
             gaps = 0
         elif (
             found
             and begin
+            and line[begin - 1] in b" \t@*-"
             and (login := _ITEM_LOGIN.match(line, begin))
             and is_somebody(login["login"])
         ):
@@ -138,10 +179,17 @@ def check_manifest(view: memoryview, low: int, high: int, hit: int) -> list[Name
     text = text[: end if end > 0 else 120]
     if is_markup and end < 0:
         text = text[:120].split(b"</name>")[0] + b"<"
-    return [
+    found = [
         Name(start + match.start("name"), start + match.end("name"), MANIFEST)
         for match in _QUOTED_NAME.finditer(text)
         if is_person(match["name"])
+    ]
+    lead = bytes(view[max(low, start - 16) : start])
+    begin = start - len(lead)
+    return found + [
+        Name(begin + match.start("login"), begin + match.end("login"), MANIFEST_LOGIN)
+        for match in _NAMED_LOGIN.finditer(lead + text)
+        if is_somebody(match["login"])
     ]
 
 
@@ -184,14 +232,6 @@ def check_link(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
     names = [name for name in NAME.finditer(text) if name.end() == len(text)]
     if not names or (match["open"] and names[0].start()) or not is_person(names[0][0]):
         return []
-    if repo is not None and not _is_kin(names[0][0], owner):
+    if repo is not None and (is_thing(names[0][0]) or not is_kin(names[0][0], owner)):
         return []
     return [Name(end - len(names[0][0]), end, LINKED)]
-
-
-def _is_kin(name: bytes, owner: bytes) -> bool:
-    """The account is called by a part of the name, or by an initial and the last part."""
-    parts = [part.strip(b".'").lower() for part in name.split()]
-    return any(len(part) >= 4 and part in owner for part in parts) or (
-        parts[0][:1] + parts[-1] in owner
-    )

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
-from etl.facts.pii_text import is_placeholder, words
+from etl.facts.pii_text import given_names, is_placeholder, words
 
-COPYRIGHT_HOLDER, AUTHOR, NAME_BEFORE_ADDRESS, OWNER = (
+COPYRIGHT_HOLDER, AUTHOR, NAME_BEFORE_ADDRESS, NAME_BEHIND_ADDRESS, OWNER = (
     "copyright_holder",
     "author",
     "name_before_address",
+    "name_behind_address",
     "code_owner",
 )
 FIRST_WORD, FULL_NAME, USERNAME, ADDRESS = b"1 ", b"2 ", b"3 ", b"4 "  # what a hash is of
@@ -46,28 +48,56 @@ NAME = re.compile(
     rb"(?:%s|[A-Z]\.(?:[ -]?[A-Z]\.)*)(?:[ \xa0]{1,2}%s){0,3}[ \xa0]{1,2}%s" % (_WORD, _PART, _WORD)
 )
 
+_CODE_WORD = re.compile(
+    rb"\A(?!(?:Mc|Mac|De|Di|Da|Du|La|Le|Van|Von|Fitz|O'|D'|L'|El|Al|St)[A-Z])[A-Za-z]*[a-z][A-Z]|\A[A-Z]{2,}[a-z]+\Z|\d"
+)
 COPYRIGHT_HINT = rb"(?i:copyright|\(c\)|\xc2\xa9)[^\n]{8}"
 AUTHOR_HINT = (
     rb"(?i:\b(?:code|module|section)?authors?(?:\(s\))?|__author__|maintainers?"
     rb"|(?:written|contributed|created|developed|coded|implemented) by"
     rb"|(?:signed-off|co-authored|reported|reviewed|acked|tested|suggested|co-developed)-by|original author)"
-    rb"[ \t\"'=:\[({\\>-]{1,8}[A-Z\xc3-\xf4]"
+    rb"[ \t\"'=:\[({\\>-]{1,8}(?:by )?[A-Z\xc3-\xf4]"
 )
 ADDRESS_HINT = rb"[A-Za-z.\x80-\xff][\"']?[ ]{1,3}[<(][A-Za-z0-9_.%+-]{1,64}@"
+BEHIND_ADDRESS_HINT = (
+    rb"\.(?:com|org|net|edu|gov|io|de|uk|fr|ca|ch|nl|se|it|jp|au|ru|br|pl) \([A-Z]"
+)
 OWNER_HINT = rb"(?:^|\n)[*/][^\s#*]{0,120}[ \t]+@[A-Za-z0-9]"
 
 _COPYRIGHT = re.compile(rb"(?i)(?:copyright|\(c\)|\xc2\xa9|&copy;)")
 _YEARS = re.compile(
-    rb"(?:(?i:copyright|\(c\)|\xc2\xa9|&copy;|by|portions|present)|[\s,:;.\-]|\xe2\x80\x93|(?:19|20)\d\d|\d\d)*"
+    rb"(?:(?i:copyright|\(c\)|\xc2\xa9|&copy;|by|portions|present|text\b|__)|[\s,:;.\-]"
+    rb"|\xe2\x80\x93|(?:19|20)\d\d|\d\d|[\"']?[ ]?[=:] ?[ubrf]?[\"']{1,3})*"
 )
-_SPLIT = re.compile(rb"\s*(?:,|;|/|&|\band\b|\bund\b|\bet\b|\|)\s*")
+_SPLIT = re.compile(rb"\s*(?:,|;|/|&|(?<![\w\x80-\xff])(?:and|und|et)(?![\w\x80-\xff])|\|)\s*")
 _STOP = re.compile(
     rb"(?i)all rights|licen[sc]ed|(?<![ .][A-Z])\.\s|<|\(|\[|https?:|\bunder\b|\bfor\b|\bsee\b|\bthe\b|\*/|-->|\"|'''"
 )
 _BEFORE_ADDRESS = re.compile(rb"(?P<name>%s)[\"']?,?[ ]{1,3}[<(]\Z" % NAME.pattern)
+_ADDRESS = re.compile(rb"[A-Za-z0-9_.+-]@[A-Za-z0-9.-]+\Z")
+_SMALL = re.compile(
+    rb"(?:\A|[^A-Za-z0-9_.@-])[ ]?(?P<name>[a-z][a-z'-]+(?: [a-z][a-z'-]+){1,3})[ ]{1,3}\Z"
+)
+_SMALL_HOLDER = re.compile(
+    rb"(?P<name>[a-z][a-z'-]{2,20}(?: [a-z][a-z'-]{2,20}){1,2})[ \t.]*(?:\Z|[<(\n])"
+)
+_RESERVED = re.compile(
+    rb"(?i)(?:[\w.-]+\.)?(?:example\.(?:com|org|net|edu)|example|invalid|localhost|localdomain)\b(?!\.\w)|[\w.-]+\.(?:test|example|invalid)\b"
+)
 _LOGIN = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_-]+")
 _BOT = re.compile(rb"(?i)(?<!ab)(?<!tal)(?<!\Aca)bot(?:\[bot\])?\Z")
-_OWNERS = re.compile(rb"[ \t]@([A-Za-z0-9][A-Za-z0-9-]{1,38})(?![\w/.])")
+_LEAD = re.compile(
+    rb"[ \t]*(?:#+|//+!?|/?\*+|;+|--+|%+|!+|\"|'|dnl\b|REM\b|\.\.)?[ \t]*(?:(?:19|20)\d\d(?:-\d{2,4})?,?[ \t]+)*"
+    rb"(?:(?i:copyright|\(c\))[ \t]+)*"
+)
+_GOES_ON = re.compile(rb"(?:,|[ \t]and|&)[ \t\r]*\Z")
+_BELOW_BYTES, _ASIDE = 1500, 3  # of a list below a tag; columns that its lines may be off
+_THINGS = frozenset(
+    b"api apis archive archives core data driver effect engine equation feature features format forests function"
+    b" functions index library law method methods model models module page plot problem process runtime schema"
+    b" script scripts space storage store stores studio style syntax table test tests theorem theme tools tree"
+    b" trees update version street road avenue award prize day days week month year years code".split()
+)
 _ORGANISATION = frozenset(
     b"stichting centrum inc incorporated ltd limited llc llp gmbh corp corporation co company foundation "
     b"software team group project projects contributors authors author developers committers "
@@ -95,7 +125,11 @@ def check_copyright(view: memoryview, low: int, high: int, hit: int) -> list[Nam
     line = window[first:].split(b"\n", 1)[0]
     stop = _STOP.search(line)
     line = line[: stop.start()] if stop else line
-    return list(_people(line, begin + first, COPYRIGHT_HOLDER))
+    small = _SMALL_HOLDER.match(window, first)
+    if small is not None and _is_small_name(small["name"]):
+        return [Name(begin + first, begin + small.end("name"), COPYRIGHT_HOLDER)]
+    found = list(_people(line, begin + first, COPYRIGHT_HOLDER))
+    return found + _below(view, low, high, found)
 
 
 def check_author(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
@@ -104,7 +138,33 @@ def check_author(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
     line = bytes(view[start : min(high, start + 160)]).split(b"\n", 1)[0]
     stop = _STOP.search(line)
     line = line[: stop.start()] if stop else line
-    return list(_people(line, start, AUTHOR))
+    found = list(_people(line, start, AUTHOR))
+    return found + _below(view, low, high, found)
+
+
+def _is_small_name(name: bytes) -> bool:
+    parts = name.split(b" ")
+    return is_given(parts[0]) and not any(part in words() for part in parts) and is_person(name)
+
+
+def _below(view: memoryview, low: int, high: int, found: list[Name]) -> list[Name]:
+    """Further names, each at the start of a line below the first and in its column, up to a line without."""
+    if not found:
+        return []
+    first = found[0].start
+    column = len(bytes(view[max(low, first - 200) : first]).rpartition(b"\n")[2])
+    lines = bytes(view[first : min(high, first + _BELOW_BYTES)]).split(b"\n")
+    more: list[Name] = []
+    at = first
+    for above, line in pairwise(lines):
+        at += len(above) + 1
+        begin = _LEAD.match(line).end()  # type: ignore[union-attr]
+        names = list(_people(line[begin:], at + begin, found[0].rule)) if begin else []
+        is_beside = abs(begin - column) <= _ASIDE or _GOES_ON.search(above) is not None
+        if not names or not is_beside:
+            break
+        more += names
+    return more
 
 
 def _people(line: bytes, offset: int, rule: str) -> Iterator[Name]:
@@ -116,7 +176,10 @@ def _people(line: bytes, offset: int, rule: str) -> Iterator[Name]:
         match = NAME.match(part)
         if match is None or not is_person(match[0]):
             break
-        rest = part[match.end() :].strip(b" \t\r*.#;-\\/'\"")
+        rest = part[match.end() :]
+        if rest.startswith((b"   ", b"\t")):
+            rest = b""  # the next column of a table or a box
+        rest = rest.strip(b" \t\r*.#;-\\/'\"")
         if rest and (rest[:1].isalpha() or rest[0] >= 0x80):
             break
         yield Name(offset + at, offset + at + match.end(), rule)
@@ -127,10 +190,40 @@ def check_before_address(view: memoryview, low: int, high: int, hit: int) -> lis
     begin = max(low, hit - 160)
     before = bytes(view[begin:hit])
     bracket = max(before.rfind(b"<"), before.rfind(b"("))
+    if _RESERVED.match(bytes(view[hit : min(high, hit + 80)])):
+        return []  # an example
     match = _BEFORE_ADDRESS.search(before[: bracket + 1])
     if match is None or not is_person(match["name"]):
-        return []
+        small = _in_small_letters(before[:bracket], before[bracket + 1 : -1])
+        return [Name(begin + small[0], begin + small[1], NAME_BEFORE_ADDRESS)] if small else []
     return [Name(begin + match.start("name"), begin + match.end("name"), NAME_BEFORE_ADDRESS)]
+
+
+def _in_small_letters(before: bytes, local: bytes) -> tuple[int, int] | None:
+    """Where `jane roebuck` stands at the end of `before`, if the address has a part of it."""
+    match = _SMALL.search(before)
+    if match is None:
+        return None
+    start, parts = match.end("name"), []
+    for part in reversed(match["name"].split(b" ")):
+        if part in words() or len(part) < 3:
+            break
+        parts.append(part)
+        start -= len(part) + bool(parts[1:])
+    is_one = len(parts) >= 2 and any(len(part) >= 3 and part in local.lower() for part in parts)
+    return (start, match.end("name")) if is_one and is_person(b" ".join(parts[::-1])) else None
+
+
+def check_behind_address(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
+    """The name of `jane@... (Jane Doe)`."""
+    start = hit - 1
+    if _ADDRESS.search(bytes(view[max(low, start - 80) : start - 2])) is None:
+        return []
+    line = bytes(view[start : min(high, start + 80)]).split(b"\n", 1)[0]
+    match = NAME.match(line)
+    if match is None or line[match.end() : match.end() + 1] != b")" or not is_person(match[0]):
+        return []
+    return [Name(start, start + match.end(), NAME_BEHIND_ADDRESS)]
 
 
 def local_part(view: memoryview, low: int, hit: int) -> bytes:
@@ -138,12 +231,6 @@ def local_part(view: memoryview, low: int, hit: int) -> bytes:
     before = bytes(view[max(low, hit - 66) : hit - 1])
     local = re.split(rb"[<(]", before)[-1]
     return local if _LOGIN.fullmatch(local) and is_username(local) else b""
-
-
-def owners(view: memoryview, high: int, hit: int) -> list[bytes]:
-    """User names on a line of CODEOWNERS, the first of which starts at `hit` - 1."""
-    line = b" @" + bytes(view[hit - 1 : min(high, hit + 300)]).split(b"\n", 1)[0]
-    return [name for name in _OWNERS.findall(line) if is_username(name)]
 
 
 def is_person(name: bytes) -> bool:
@@ -154,6 +241,48 @@ def is_person(name: bytes) -> bool:
     if name.isupper() and 2 * sum(part in words() for part in parts) >= len(parts):
         return False  # of a license in capitals
     return not all(part in words() or len(part) < 3 for part in parts) and len(parts) <= MAX_WORDS
+
+
+def is_somebody_named(name: bytes) -> bool:
+    """A person's name by its words alone, where no tag says so: it begins with a given name, or with
+    initials before a word that is not common, and has no common words, signs of code or acronyms."""
+    parts = [part.strip(b".,") for part in name.split()]
+    first, last = parts[0].lower(), parts[-1].lower()
+    is_odd = not all(map(_is_name_word, parts)) or last.endswith(b"'s")
+    if is_odd or not is_person(name):
+        return False
+    if is_given(first):
+        return not (first in words() and last in words()) and last not in _THINGS
+    return (
+        _is_initials(parts[0])
+        and last not in words()
+        and len(last) >= 3
+        and parts[-1][:1].isupper()
+    )
+
+
+def is_thing(name: bytes) -> bool:
+    """Rather a product, a title or a heading, where both stand: `Random Forests`, `LibGDX Core`, `CEL APIs`."""
+    parts = [part.strip(b".,") for part in name.split()]
+    first, last = parts[0].lower(), parts[-1].lower()
+    if last in _THINGS or not all(map(_is_name_word, parts)):
+        return True
+    is_known = is_given(first) or _is_initials(parts[0])
+    return not is_known and (first in words() or last in words())
+
+
+def _is_initials(word: bytes) -> bool:
+    return all(len(part) < 2 for part in re.split(rb"[.-]", word))
+
+
+def is_given(word: bytes) -> bool:
+    """A given name, or two with a hyphen of which one is known."""
+    return any(part in given_names() for part in word.lower().split(b"-"))
+
+
+def _is_name_word(part: bytes) -> bool:
+    """Written as a part of a name is: no `LibGDX`, `APIs`, `camelCase`, nor an acronym beside words."""
+    return _CODE_WORD.search(part) is None
 
 
 def is_username(name: bytes) -> bool:

@@ -77,6 +77,16 @@ def _is_letter(byte: int) -> bool:
 
 
 @kernel
+def _is_inner(data: Bytes, i: int, high: int) -> bool:
+    """A hyphen or an apostrophe inside a name: neither a quote behind it nor that of `Doe's`."""
+    if data[i] == 45:
+        return True
+    if data[i] != 39 or i + 1 >= high or not _is_letter(data[i + 1]):
+        return False
+    return data[i + 1] != 115 or (i + 2 < high and _is_letter(data[i + 2]))
+
+
+@kernel
 def is_inside(byte: int) -> bool:
     """It makes what stands beside it part of a longer word."""
     return is_alnum(byte) or byte == 95 or byte >= 0x80
@@ -150,7 +160,7 @@ def _name_end(
         while (
             i < high
             and i - word < 64
-            and (_is_letter(data[i]) or (i > word and (data[i] == 39 or data[i] == 45)))
+            and (_is_letter(data[i]) or (i > word and _is_inner(data, i, high)))
         ):
             full = fnv_step(full, data[i])
             if part == 0:
@@ -202,15 +212,20 @@ def _address(
 
 @kernel
 def _may_be_mention(data: Bytes, low: int, at: int) -> bool:
-    """Not the first of its line, as a decorator is, nor behind a letter."""
+    """Not the first of its line, as a decorator is, nor of a line of a comment that begins with a star, as tags
+    of documentation are, nor behind a letter. In a list of Markdown it may be the first."""
     if at == low or is_alnum(data[at - 1]):
         return False
     i = at - 1
+    first = at
     while i >= low and data[i] != 10 and at - i < 400:
-        if data[i] > 32:
+        if is_inside(data[i]):
             return True
+        if data[i] > 32:
+            first = i
         i -= 1
-    return False
+    is_star = first < at and data[first] == 42 and first > low and data[first - 1] != 10
+    return first < at and not is_star
 
 
 @kernel

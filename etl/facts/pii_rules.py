@@ -103,12 +103,18 @@ def _names(
     function: Callable[[memoryview, int, int, int], list[pii_names.Name]],
 ) -> Hint:
     def check(view: memoryview, low: int, high: int, hit: int) -> list[Match]:
-        return [
-            Match(each.start, each.end, each.rule, 0.7, user=bytes(view[each.start : each.end]))
-            if each.rule in pii_credits.LOGIN_RULES
-            else Match(each.start, each.end, each.rule, 0.8, is_declared=True)
-            for each in function(view, low, high, hit)
-        ]
+        found: list[Match] = []
+        for each in function(view, low, high, hit):
+            text = bytes(view[each.start : each.end])
+            if each.rule in pii_credits.LOGIN_RULES:
+                found.append(Match(each.start, each.end, each.rule, 0.7, user=text))
+                continue
+            found.append(Match(each.start, each.end, each.rule, 0.8, is_declared=True))
+            login = pii_users.beside_name(view, high, each.end, text)
+            if login is not None:
+                user = bytes(view[login.start : login.end])
+                found.append(Match(login.start, login.end, login.rule, 0.7, user=user))
+        return found
 
     return Hint(name, expression, check)
 
@@ -128,11 +134,11 @@ def _users(
     function: Callable[[memoryview, int, int, int], list[pii_users.User]],
 ) -> Hint:
     def check(view: memoryview, low: int, high: int, hit: int) -> list[Match]:
-        found = function(view, low, high, hit)
-        return [
-            Match(each.start, each.end, each.rule, 0.7, user=bytes(view[each.start : each.end]))
-            for each in found
-        ]
+        found: list[Match] = []
+        for each in function(view, low, high, hit):
+            user = bytes(view[each.start : each.end]) if each.is_sure else b""
+            found.append(Match(each.start, each.end, each.rule, 0.7, user=user))
+        return found
 
     return Hint(name, expression, check)
 
@@ -162,7 +168,9 @@ HINTS: tuple[Hint, ...] = (
     _names("copyright", pii_names.COPYRIGHT_HINT, pii_names.check_copyright),
     _names("author", pii_names.AUTHOR_HINT, pii_names.check_author),
     Hint("name_before_address", pii_names.ADDRESS_HINT, _before_address),
+    _names("name_behind_address", pii_names.BEHIND_ADDRESS_HINT, pii_names.check_behind_address),
     _names("credit", pii_credits.CREDIT_HINT, pii_credits.check_credit),
+    _names("by_name", pii_credits.BY_HINT, pii_credits.check_by),
     _names("list", pii_credits.LIST_HINT, pii_credits.check_list),
     _names("manifest", pii_credits.MANIFEST_HINT, pii_credits.check_manifest),
     _names("entry", pii_credits.ENTRY_HINT, pii_credits.check_entry),
@@ -196,6 +204,7 @@ RULES: tuple[Rule, ...] = (  # by precedence: what is surest of what it is stand
     Rule(pii_names.COPYRIGHT_HOLDER, NAME),
     Rule(pii_names.AUTHOR, NAME),
     Rule(pii_names.NAME_BEFORE_ADDRESS, NAME),
+    Rule(pii_names.NAME_BEHIND_ADDRESS, NAME),
     *(Rule(rule, NAME) for rule in pii_credits.RULES),
     *(Rule(rule, USERNAME) for rule in pii_users.RULES if rule != pii_users.SSH),
     *(Rule(rule, USERNAME) for rule in pii_credits.LOGIN_RULES),

@@ -102,6 +102,13 @@ def words() -> frozenset[bytes]:
     return frozenset(text.split())
 
 
+@functools.cache
+def given_names() -> frozenset[bytes]:
+    """Given names in Latin letters, lower case; 130 KB, once a process."""
+    text = importlib.resources.files("etl.data").joinpath("given_names.txt").read_bytes()
+    return frozenset(text.split())
+
+
 def is_worded(value: bytes) -> bool:
     """Made of common words: `user_password`, `getToken2`, `enter-your-key`. Digits count as words."""
     segments = _SEGMENT.findall(value)

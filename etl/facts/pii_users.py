@@ -13,18 +13,20 @@ from typing import NamedTuple
 from etl.facts.pii_names import is_username
 from etl.facts.pii_text import is_placeholder, is_template
 
-MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN = (
+MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN, BESIDE_NAME = (
     "mention", "todo_owner", "home_directory", "profile", "ssh_login", "author_login",
+    "login_beside_name",
 )  # fmt: skip
-RULES = (MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN)
+RULES = (MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN, BESIDE_NAME)
 
 
 class User(NamedTuple):
-    """Bytes [start, end) of the buffer, stated in this way."""
+    """Bytes [start, end) of the buffer, stated in this way; where unsure, not looked for elsewhere."""
 
     start: int
     end: int
     rule: str
+    is_sure: bool = True
 
 
 MENTION_HINT = (
@@ -34,14 +36,15 @@ MENTION_HINT = (
 TODO_HINT = rb"(?:TODO|FIXME|XXX|HACK|BUG|NOTE|todo|fixme)\([A-Za-z@]"
 HOME_HINT = rb"(?:/home/|/Users/|:\\{1,2}(?:Users|users|Documents and Settings)\\{1,2})[A-Za-z_]"
 PROFILE_HINT = (
-    rb"(?:[/.](?:(?:github|gitlab|twitter|instagram)\.com|bitbucket\.org|keybase\.io|mastodon\.social)/"
-    rb"|linkedin\.com/in/|pypi\.org/user/|medium\.com/@|dev\.to/|launchpad\.net/~|npmjs\.com/~|sr\.ht/~"
+    rb"(?:[/.(\"' ](?:(?:github|gitlab|twitter|instagram|dribbble)\.com|bitbucket\.org|keybase\.io|codepen\.io"
+    rb"|mastodon\.social|codeberg\.org|about\.me)/|stackoverflow\.com/users/[0-9]{1,9}/"
+    rb"|linkedin\.com/in/|reddit\.com/u(?:ser)?/|pypi\.org/user/|medium\.com/@|dev\.to/|launchpad\.net/~|npmjs\.com/~|sr\.ht/~"
     rb"|people\.[a-z]{2,20}\.(?:org|com|net)/~)[A-Za-z0-9@~]"
 )
 SSH_HINT = rb"\b(?:ssh|scp|sftp|rsync|mosh) [^\n@]{0,60}[A-Za-z0-9_]@[A-Za-z0-9]"
 AUTHOR_LOGIN_HINT = (
     rb"(?:@author|__author__|\b[Aa]uthor[\"']?[ ]?[:=]|\b(?:[Mm]aintainer|[Aa]uthor)-email:|\b[Mm]aintainer:)"
-    rb"[ \t\"'=]{1,6}[a-z]"
+    rb"(?:[ \t\"'=]{1,12}[a-z]|[ \t\"'=]{1,12}@[A-Za-z0-9])"
 )
 
 _HANDLE = re.compile(rb"[A-Za-z0-9](?:[A-Za-z0-9]|[-_](?=[A-Za-z0-9])){1,38}")
@@ -51,13 +54,35 @@ _OWNER = re.compile(
 )  # of a TODO: classes and options have capitals, underscores
 _CREDIT = re.compile(
     rb"(?i)(?:thanks?|thx|thank you|kudos|props|credits?|by|cc|via|from|to|and|patch|fix(?:ed)?|reported|suggested"
-    rb"|merged?|authors?|owners?|maintain\w*|contribut\w*|with|h/t|ping|hi|hey|hello|ask|see|review\w*|team|@[\w-]+,|&|\+)"
+    rb"|merged?|authors?|owners?|maintain\w*|contribut\w*|with|h/t|ping|hi|hey|hello|ask|see|review\w*|team|users?|developers?|todo|fixme|xxx|@[\w-]+,|&|\+)"
     rb"[ \t:*_(\[]*\Z"
 )
+_TAGGED = re.compile(
+    rb"(?i)(?:decorat|annotat|mark|tagg|prefix|replac|start|begin|end|wrapp|equivalent)\w* (?:with|by|to)"
+    rb"[ \t:*_(\[]*\Z|\[\[\Z|[^\s\[(][(\[]\Z"
+)
+_FIRM = re.compile(
+    rb"(?i)(?:thanks?|thx|kudos|props|credits?|patch|reported|suggested|authors?|contribut\w*|maintain\w*|#\d+|users?|developers?)"
+    rb"(?: to| by| from| goes to)?[ \t:*_(\[,]*\Z|\b(?:by|todo|fixme)[ \t:]+\Z"
+)
+_BRACKET = re.compile(rb"(?:\A|\s)[(\[]\Z")
 _NUMBERED = re.compile(rb"(?:#\d+|\d\]|\d\)|[a-z]\))[ \t,:]*[(\[]?\Z")
 _BEHIND_MENTION = re.compile(rb"[/=({<]|\.[A-Za-z0-9]|@|:[A-Za-z/]")
 _BEHIND_PROFILE = re.compile(rb"/?(?:[\s\"'`)>\]},;|*]|\.(?:\s|\Z)|:\s|\\n|&gt;|</|\Z)")
+_OF_ANOTHER = re.compile(
+    rb"(?i)(?<!//www)(?<!mobile)[A-Za-z0-9-]\.(?:github|gitlab|twitter)\.com/\Z"
+)
 _TICKET = re.compile(rb"(?i)(?:gh|bug|issue|b|pr|bpo|ticket|jira|v|py|rfc|pep)[-_#]?\d+|\d+")
+_DEFINED = re.compile(rb"\b(?:def|function|fn|func|class) \w+\(\Z")
+_BARE_VALUE = re.compile(rb"[Aa]uthor[\"'] ?: ?\Z")  # `'author': name`
+_OF_USERS = re.compile(rb"(?i)\b(?:thanks|thx|kudos|credits?|users?|twitter)(?: to)?[ :]{0,2}\Z")
+_BESIDE = re.compile(
+    rb"[ ]{1,2}(?:\((?:aka |a\.k\.a\. )?@?(?P<round>[A-Za-z0-9][A-Za-z0-9_-]{2,31})\)"
+    rb"|<@?(?P<angle>[A-Za-z0-9][A-Za-z0-9_-]{2,31})>)"
+)
+_OF_AUTHOR = re.compile(rb"(?i)\bauthors?\b[ \t:\"'=]+[^@(\n]{3,70}[ \t]\Z")
+_ABOVE_HOME = (b"/usr", b"/export", b"/net")
+_ACCOUNT = re.compile(rb"@[A-Za-z0-9][A-Za-z0-9-]{1,38}")
 _OWN = re.compile(rb"(?i)(?:my|your|some|the)[-_]|mylogin|myname")
 _ROLES = frozenset(
     b"octocat user username users root admin ubuntu debian vagrant travis runner runneradmin circleci jovyan me you"
@@ -70,6 +95,13 @@ _ROLES = frozenset(
     b" intent hashtag explore apps marketplace pulls issues notifications site security enterprise pricing home"
     b" param return returns throws type see since version deprecated override author example link code media"
     b" import charset keyframes font-face property staticmethod classmethod here everyone channel latest next types"
+    b" memberof description classdesc addtogroup defgroup ingroup tparam endcond endrst endcode ts-check ts-ignore"
+    b" ts-expect-error constructor bubbles chainable fires emits listens mixes mixin enum callback typedef property"
+    b" private public protected internal readonly abstract virtual inheritdoc inheritdocs implements extends namespace"
+    b" module file fileoverview overview license copyright preserve suppress brief details note warning todo test-only"
+    b" dataclass dataclasses classproperty cached-property overload final contextmanager wraps fixture parametrize"
+    b" inlinecallbacks asyncio-coroutine vocab attribute attributes generated reservedassignment undefinedvariable"
+    b" httpd gitrepo ansible tomcat jboss nodejs projects otheruser person nginx mysite devuser deploy"
     b" babel angular vue react rollup testing-library typescript-eslint eslint jest emotion mui storybook".split()
 )
 
@@ -78,22 +110,29 @@ def check_mention(view: memoryview, low: int, high: int, hit: int) -> list[User]
     """`thanks @jane7`, `(#12, @jane7)`, `[@jane7](...)`; no decorator, doc tag, package scope or CSS rule."""
     start = hit - 2
     found = _handle(view, high, start)
-    if found is None or b"_" in bytes(view[slice(*found)]):  # @type_check_only
+    if found is None:
         return []
     before = bytes(view[max(low, start - 81) : start - 1])
+    if b"_" in bytes(view[slice(*found)]) and not _OF_USERS.search(before):
+        return []  # @type_check_only
     line = before.rpartition(b"\n")[2]
     before = line if line.strip() else before.rstrip().rpartition(b"\n")[2]
     after = bytes(view[found[1] : min(high, found[1] + 3)])
     if before.count(b"`") % 2 or before.count(b'"') % 2 or _BEHIND_MENTION.match(after):
         return []
+    if _TAGGED.search(before):
+        return []
     is_linked = before.endswith((b"[", b"(")) and after[:1] in (b"]", b")")
-    is_credited = _CREDIT.search(before) or _NUMBERED.search(before)
-    return [User(*found, MENTION)] if is_linked or is_credited else []
+    is_credited = _CREDIT.search(before) or _NUMBERED.search(before) or _OF_AUTHOR.search(before)
+    is_sure = any(sign.search(before) for sign in (_BRACKET, _FIRM, _OF_AUTHOR))
+    return [User(*found, MENTION, is_sure)] if is_linked or is_credited else []
 
 
 def check_todo(view: memoryview, low: int, high: int, hit: int) -> list[User]:
     """`TODO(jane7)`, and each of `TODO(jane7, @joe9)`."""
     start = hit - 1
+    if _DEFINED.search(bytes(view[max(low, start - 20) : start])):
+        return []
     inside = bytes(view[start : min(high, start + 80)])
     end = inside.find(b")")
     found: list[User] = []
@@ -119,7 +158,8 @@ def check_home(view: memoryview, low: int, high: int, hit: int) -> list[User]:
     before = bytes(view[max(low, start - 40) : start])
     path = max(before.rfind(b"/home/"), before.rfind(b"/Users/"))
     is_file = name.endswith((b".py", b".sh", b".txt", b".log"))
-    is_url = path > 0 and re.search(rb"[A-Za-z0-9_}\])>~$%.]\Z", before[:path]) is not None
+    is_url = path > 0 and not before[:path].endswith(_ABOVE_HOME)
+    is_url = is_url and re.search(rb"[A-Za-z0-9_}\])>~$%.]\Z", before[:path]) is not None
     after = bytes(view[start + len(match[0]) : min(high, start + len(match[0]) + 1)])
     is_call = after in (b"(", b"{", b"=", b"<", b"$", b"%", b"*", b"@") or after >= b"\x80"
     return (
@@ -138,7 +178,7 @@ def check_profile(view: memoryview, low: int, high: int, hit: int) -> list[User]
     match = _HANDLE.match(text)
     if match is None or not _BEHIND_PROFILE.match(text, match.end()):
         return []  # most are of a repository: told apart before anything dear
-    if bytes(view[max(low, start - 15) : start]).lower().endswith(b"api.github.com/"):
+    if _OF_ANOTHER.search(bytes(view[max(low, start - 40) : start])):
         return []
     found = _handle(view, high, start)
     return [User(*found, PROFILE)] if found is not None else []
@@ -155,14 +195,52 @@ def check_ssh(view: memoryview, low: int, high: int, hit: int) -> list[User]:
     return [User(start, at, SSH)] if is_login else []
 
 
+def beside_name(view: memoryview, high: int, end: int, name: bytes) -> User | None:
+    """The login of `Jane Doe (jdoe)`: it is made of parts of the name, or ends in digits."""
+    match = _BESIDE.match(bytes(view[end : min(high, end + 60)]))
+    if match is None:
+        return None
+    group = "round" if match["round"] else "angle"
+    login = match[group]
+    is_mixed = re.search(rb"[a-z]{3}[0-9]+\Z", login) is not None
+    if not (is_mixed or is_kin(name, login.lower())) or not is_somebody(login):
+        return None
+    return User(end + match.start(group), end + match.end(group), BESIDE_NAME)
+
+
+def is_kin(name: bytes, login: bytes) -> bool:
+    """The login has a part of the name in it, or an initial and the last part."""
+    parts = [part.strip(b".'").lower() for part in name.split()]
+    return any(len(part) >= 4 and part in login for part in parts) or (
+        parts[0][:1] + parts[-1] in login
+    )
+
+
+def owners(view: memoryview, low: int, high: int, hit: int) -> list[bytes]:
+    """User names on a line of CODEOWNERS, the first of which starts at `hit` - 1: a path and accounts, no more."""
+    start = hit - 1
+    path = bytes(view[max(low, start - 130) : start]).rpartition(b"\n")[2]
+    line = b"@" + bytes(view[start : min(high, start + 300)]).split(b"\n", 1)[0]
+    accounts = line.partition(b" #")[0].split()
+    if path.startswith((b"//", b"/*", b"**/")) or not all(b"@" in each for each in accounts):
+        return []
+    return [each[1:] for each in accounts if _ACCOUNT.fullmatch(each) and is_somebody(each[1:])]
+
+
 def check_author_login(view: memoryview, low: int, high: int, hit: int) -> list[User]:
-    """`@author jane7`, alone on the rest of the line."""
+    """`@author jane7`, alone on the rest of the line or before others, `author: @jane7`."""
     start = hit - 1
     match = _LOGIN.match(bytes(view[start : min(high, start + 40)]))
     if match is None:
         return []
+    before = bytes(view[max(low, start - 30) : start])
+    if before.endswith(b"@"):
+        found = _handle(view, high, start)
+        return [User(*found, AUTHOR_LOGIN)] if found is not None else []
     after = bytes(view[start + len(match[0]) : min(high, start + len(match[0]) + 40)])
     rest = after.split(b"\n", 1)[0].strip(b" \t\r\"';,")
+    if _BARE_VALUE.search(before):
+        return []
     is_alone = rest in (b"", b")") or rest.startswith((b"<", b"(", b"*/", b"-->"))
     is_code = after[:1] in (b"(", b"[") or bytes(view[max(low, start - 8) : start]).rstrip(
         b" \t"

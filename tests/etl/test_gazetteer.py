@@ -38,6 +38,26 @@ def test_names_are_found_as_words_in_either_case() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("text", ["'{}'", '"{}",', "{}'s port", "{}' port", "[{}]", "({})"])
+def test_a_name_is_found_in_quotes_and_as_an_owner(text: str) -> None:
+    assert values(text.format("Jane Q. Döring")) == [("name", "Jane Q. Döring")]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("/// by @octo-cat9", True),
+        ("/// @octo-cat9", True),
+        ("- @octo-cat9", True),
+        ("* @octo-cat9", True),
+        ("  * @octo-cat9 {string}", False),
+        ("  @octo-cat9", False),
+    ],
+)
+def test_a_tag_of_documentation_and_a_decorator_mention_nobody(text: str, is_one: bool) -> None:
+    assert values(f"{text}\n") == ([("username", "octo-cat9")] if is_one else [])
+
+
 @pytest.mark.parametrize(
     "text",
     [

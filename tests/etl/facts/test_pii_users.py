@@ -32,6 +32,30 @@ LOGINS = [
     ("[jdoerfel7](https://github.com/jdoerfel7/tool)", ["jdoerfel7"]),
     ("`jdoerfel7 <https://github.com/jdoerfel7/tool>`__", ["jdoerfel7"]),
     ("Authors\n\n* Jane Doerfel,\n* octo-cat9,\n* jdoerfel7\n", ["octo-cat9", "jdoerfel7"]),
+    (" * @author       @jdoerfel7 <x@doerfel.io>", ["jdoerfel7"]),
+    (" * @author Jane Doerfel https://doerfel.io @octo-cat9", ["octo-cat9"]),
+    ("# TODO @jdoerfel7: check", ["jdoerfel7"]),
+    ("# taken from code of the developer @jdoerfel7", ["jdoerfel7"]),
+    ("// (Thanks to GitHub users @jane_or_joe and others)", ["jane_or_joe"]),
+    ("# Copyright 2020 Jane Doerfel (jdoerfel)", ["jdoerfel"]),
+    ("# Author: Jane Doerfel <octocat99>", ["octocat99"]),
+    ("// see bryk (github.com/jdoerfel7) for more", ["jdoerfel7"]),
+    ("https://stackoverflow.com/users/66/jdoerfel7", ["jdoerfel7"]),
+    ("cvsroot='/usr/home/jdoerfel7/repository'", ["jdoerfel7"]),
+    ('authors = [\n  { name = "jdoerfel", email = "x@doerfel.io" },\n]', ["jdoerfel"]),
+    ('"author": {"login": "jdoerfel7", "id": 7}', ["jdoerfel7"]),
+    ("# Copyright 2020 Jane Doerfel (rgb2hsv)", []),
+    ("# Author: Jane Doerfel (mediocre)", []),
+    ("# skipped where decorated with @innercode", []),
+    ("returns [[@disabled-value]] objects", []),
+    (r"[/\d*(@floatsuffix)/, 'number'], (r'(>)(@partial-block)', 1)", []),
+    ("/0(@octaldigits)[Ll]?/", []),
+    ("# looks at @see, @classdesc and @memberof", []),
+    ("def XXX(canvas, document):", []),
+    ("http://doerfel.github.com/tool/", []),
+    ("{'Author': is_string_like, 'Title': 1}", []),
+    ("Authors\n\n- Jane Doerfel\n- common_attributes9\n", []),
+    ("/home/httpd/html", []),
     ("[kettle9](https://github.com/kettle9/kettle9)", []),
     ("f(x, #12)\n    @property\n    def g(self): ...", []),
     ("thanks to @doerfel-bot", []),
@@ -67,6 +91,18 @@ def test_a_login_and_the_local_part_of_an_address_are_declared_for_the_repositor
     assert logins <= set(row["people"])
 
 
+def test_owners_are_declared_by_lines_of_paths_and_accounts_alone() -> None:
+    text = "*.py @octo-cat9\n/// @addmoregroups x\n* @othertag the value\n// @tscheckers\n"
+    [row] = scan(pa.array([text])).to_pylist()
+    assert row["people"] == [hash_of(USERNAME, b"octo-cat9")]
+
+
+def test_a_mention_without_a_word_of_credit_before_it_is_not_looked_for_elsewhere() -> None:
+    rows = scan(pa.array(["see @jdoerfel7 for more", "thanks to @jdoerfel7"])).to_pylist()
+    assert [row["people"] for row in rows] == [[], [hash_of(USERNAME, b"jdoerfel7")]]
+    assert all(len(row["spans"]) == 1 for row in rows)
+
+
 NAMES = [
     ("- Fix it. Patch by Jane Doerfel.", ["Jane Doerfel"]),
     ("Thanks to Jane Doerfel, Bob Roebuck and José Ñandú for help", ["Jane Doerfel", "Bob Roebuck", "José Ñandú"]),
@@ -89,6 +125,27 @@ NAMES = [
     ("with many contributors over time:\n\n* Jane Doerfel,\n* Bob Roebuck", ["Jane Doerfel", "Bob Roebuck"]),
     ("[Jane Doerfel](https://github.com/octo9)", ["Jane Doerfel"]),
     ("`Jane Doerfel <https://github.com/jdoerfel/tool>`_", ["Jane Doerfel"]),
+    ("# Distutils interface (by Jane Doerfel)", ["Jane Doerfel"]),
+    ("// The table by J. Q. Roebuck and\n// José Ñandú, 2005.", ["J. Q. Roebuck", "José Ñandú"]),
+    ("# bug from Jane Doerfel's report", ["Jane Doerfel"]),
+    ("# shader by [Jane Doerfel](https://doerfel.io/)", ["Jane Doerfel"]),
+    ("(Thanks: Jane Doerfel)", ["Jane Doerfel"]),
+    ("# Credit: Jane Doerfel", ["Jane Doerfel"]),
+    ("__author__ = 'x@doerfel.io (Jane Doerfel)'", ["Jane Doerfel"]),
+    ("copyright = u'2011, Jane Doerfel, Bob Roebuck'", ["Jane Doerfel", "Bob Roebuck"]),
+    ("__copyright__ = '2014-2019, Jane Doerfel'", ["Jane Doerfel"]),
+    ("# SPDX-FileCopyrightText: 2021 Jane Doerfel", ["Jane Doerfel"]),
+    ("# Copyright 2006 Jane Doerfel    University of X", ["Jane Doerfel"]),
+    ("// Copyright (c) 2017-2019 jane doerfel\n", ["jane doerfel"]),
+    ("// - jane doerfel <jane@doerfel.io>", ["jane doerfel"]),
+    (
+        "# Author: Jane Doerfel\n#         Bob Roebuck\n#         José Ñandú (tests)\n# License: MIT",
+        ["Jane Doerfel", "Bob Roebuck", "José Ñandú"],
+    ),
+    ("# Copyright (C) 2009  Jane Doerfel\n#               2010  Bob Roebuck\n", ["Jane Doerfel", "Bob Roebuck"]),
+    ("# Authors: Jane Doerfel, Bob Roebuck,\n#   José Ñandú\n", ["Jane Doerfel", "Bob Roebuck", "José Ñandú"]),
+    ("# Author: Jane Doerfel\n#\n# Iron Kettle\n", ["Jane Doerfel"]),
+    ("# Author: Jane Doerfel\n# Iron Kettle Rules\n", ["Jane Doerfel"]),
     ("[Iron Kettle](https://github.com/octo9/tool)", []),
     ("AND THE AUTHOR DISCLAIMS ALL WARRANTIES", []),
     ("author: Robot Framework", []),
@@ -97,6 +154,16 @@ NAMES = [
     ("inspired by Apache Spark", []),
     ("2004-05-06  Release Notes\n", []),
     ("Authors: see the file", []),
+    ("a stub implementation of Kettle APIs", []),
+    ("packaged by Kettle Feature Store.", []),
+    ("importance from Random Forests", []),
+    ("inspired by LibKettle's WebKettle", []),
+    ("used by Apache Kettle and others", []),
+    ("sorted by Grouping Nodes.", []),
+    ("from Jane import Doerfel", []),
+    ("Jane Doerfel <jane@example.com>", []),
+    ("please mail us <mail@doerfel.io>", []),
+    ("// copyright notice and this permission", []),
 ]  # fmt: skip
 
 

@@ -92,6 +92,9 @@ _LEAD = re.compile(
 )
 _GOES_ON = re.compile(rb"(?:,|[ \t]and|&)[ \t\r]*\Z")
 _BELOW_BYTES, _ASIDE = 1500, 3  # of a list below a tag; columns that its lines may be off
+_LEGAL_FORM = re.compile(
+    rb"(?i)(?:inc|llc|ltd|limited|gmbh|corp|co|plc|pty|sarl|s\.?r\.?l|s\.?a|a\.?g|b\.?v)\b"
+)
 _THINGS = frozenset(
     b"api apis archive archives core data driver effect engine equation feature features format forests function"
     b" functions index library law method methods model models module page plot problem process runtime schema"
@@ -168,13 +171,14 @@ def _below(view: memoryview, low: int, high: int, found: list[Name]) -> list[Nam
 
 
 def _people(line: bytes, offset: int, rule: str) -> Iterator[Name]:
-    """Names at the start of each item of a list; the first that is none ends it."""
+    """Names at the start of each item of a list; the first that is none ends it, and so does a company."""
     position = 0
-    for part in _SPLIT.split(line):
+    parts = _SPLIT.split(line)
+    for part, following in zip(parts, [*parts[1:], b""], strict=True):
         at = line.index(part, position)
         position = at + len(part)
         match = NAME.match(part)
-        if match is None or not is_person(match[0]):
+        if match is None or not is_person(match[0]) or _LEGAL_FORM.match(following):
             break
         rest = part[match.end() :]
         if rest.startswith((b"   ", b"\t")):

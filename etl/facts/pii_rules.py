@@ -109,7 +109,8 @@ def _names(
             if each.rule in pii_credits.LOGIN_RULES:
                 found.append(Match(each.start, each.end, each.rule, 0.7, user=text))
                 continue
-            found.append(Match(each.start, each.end, each.rule, 0.8, is_declared=True))
+            is_declared = not pii_names.is_thing(text)
+            found.append(Match(each.start, each.end, each.rule, 0.8, is_declared=is_declared))
             login = pii_users.beside_name(view, high, each.end, text)
             if login is not None:
                 user = bytes(view[login.start : login.end])
@@ -179,6 +180,7 @@ HINTS: tuple[Hint, ...] = (
     _users("todo", pii_users.TODO_HINT, pii_users.check_todo),
     _users("home", pii_users.HOME_HINT, pii_users.check_home),
     _users("profile", pii_users.PROFILE_HINT, pii_users.check_profile),
+    _users("revision", pii_users.REVISION_HINT, pii_users.check_revision),
     _users("ssh", pii_users.SSH_HINT, pii_users.check_ssh),
     _users("author_login", pii_users.AUTHOR_LOGIN_HINT, pii_users.check_author_login),
     Hint("code_owner", pii_names.OWNER_HINT, _unused, is_owner=True),

@@ -1,8 +1,8 @@
 """Which words are somebody's login?    a hit in a row -> user names
 
 Taken where only a person's handle stands: behind the `@` of a credit, in `TODO(...)`, in the path of a home
-directory, as the last part of a profile's address, before the host of ssh, in an author's tag. Roles
-(`root`, `ubuntu`), common words and placeholders are nobody.
+directory, as the last part of a profile's address, before the host of ssh, in an author's tag, in the keyword of a
+version control system. Roles (`root`, `ubuntu`), common words and placeholders are nobody.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import NamedTuple
 from etl.facts.pii_names import is_username
 from etl.facts.pii_text import is_placeholder, is_template
 
-MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN, BESIDE_NAME = (
-    "mention", "todo_owner", "home_directory", "profile", "ssh_login", "author_login",
+MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN, REVISION, BESIDE_NAME = (
+    "mention", "todo_owner", "home_directory", "profile", "ssh_login", "author_login", "revision_login",
     "login_beside_name",
 )  # fmt: skip
-RULES = (MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN, BESIDE_NAME)
+RULES = (MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN, REVISION, BESIDE_NAME)
 
 
 class User(NamedTuple):
@@ -41,6 +41,7 @@ PROFILE_HINT = (
     rb"|linkedin\.com/in/|reddit\.com/u(?:ser)?/|pypi\.org/user/|medium\.com/@|dev\.to/|launchpad\.net/~|npmjs\.com/~|sr\.ht/~"
     rb"|people\.[a-z]{2,20}\.(?:org|com|net)/~)[A-Za-z0-9@~]"
 )
+REVISION_HINT = rb"\$(?:Id|Header|FreeBSD|NetBSD|OpenBSD): [^$\n]{8,160}\$|\$(?:Author|LastChangedBy): [^$\n]{2,40}\$"
 SSH_HINT = rb"\b(?:ssh|scp|sftp|rsync|mosh) [^\n@]{0,60}[A-Za-z0-9_]@[A-Za-z0-9]"
 AUTHOR_LOGIN_HINT = (
     rb"(?:@author|__author__|\b[Aa]uthor[\"']?[ ]?[:=]|\b(?:[Mm]aintainer|[Aa]uthor)-email:|\b[Mm]aintainer:)"
@@ -76,6 +77,10 @@ _TICKET = re.compile(rb"(?i)(?:gh|bug|issue|b|pr|bpo|ticket|jira|v|py|rfc|pep)[-
 _DEFINED = re.compile(rb"\b(?:def|function|fn|func|class) \w+\(\Z")
 _BARE_VALUE = re.compile(rb"[Aa]uthor[\"'] ?: ?\Z")  # `'author': name`
 _OF_USERS = re.compile(rb"(?i)\b(?:thanks|thx|kudos|credits?|users?|twitter)(?: to)?[ :]{0,2}\Z")
+_REVISION = re.compile(  # `$Id: a.c,v 1.2 2003/04/05 12:13:14 jane7 Exp $`, `$Author: jane7 $`
+    rb"(?:[0-9]:[0-9]{2}Z?|\$(?:Author|LastChangedBy):)[ \t]+(?P<login>[A-Za-z][A-Za-z0-9_.-]{1,31})[ \t]+"
+    rb"(?:(?:Exp|Rel|Stab)[ \t]+)?\$\Z"
+)
 _BESIDE = re.compile(
     rb"[ ]{1,2}(?:\((?:aka |a\.k\.a\. )?@?(?P<round>[A-Za-z0-9][A-Za-z0-9_-]{2,31})\)"
     rb"|<@?(?P<angle>[A-Za-z0-9][A-Za-z0-9_-]{2,31})>)"
@@ -193,6 +198,15 @@ def check_ssh(view: memoryview, low: int, high: int, hit: int) -> list[User]:
     name = bytes(view[start:at])
     is_login = _LOGIN.fullmatch(name) and is_somebody(name) and name != b"git"
     return [User(start, at, SSH)] if is_login else []
+
+
+def check_revision(view: memoryview, low: int, high: int, hit: int) -> list[User]:
+    """Who checked a file in, by the keyword that CVS or Subversion filled in."""
+    begin = max(low, hit - 60)
+    match = _REVISION.search(bytes(view[begin:hit]))
+    if match is None or not is_somebody(match["login"]):
+        return []
+    return [User(begin + match.start("login"), begin + match.end("login"), REVISION)]
 
 
 def beside_name(view: memoryview, high: int, end: int, name: bytes) -> User | None:

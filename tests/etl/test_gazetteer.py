@@ -123,6 +123,7 @@ DECLARING: list[tuple[str, list[str], list[str]]] = [  # a text, its names, its 
     ('"author": "Jane Doerfel",', ["Jane Doerfel"], []),
     ("Jane Doerfel <jane@doerfel.io> <old@doerfel.io>", ["Jane Doerfel"], ["jane"]),
     ("Copyright 2020 Google Inc. All rights reserved.", [], []),
+    ("Author: Doerfel Face, Inc.", [], []),
     ("Copyright (c) The Regents of the University", [], []),
     ("copyright notice and this permission notice", [], []),
     ("author = get_author()", [], []),
@@ -146,6 +147,12 @@ def test_files_declare_names_where_they_state_them(
         expected.append(hash_of(FIRST_WORD, name.split()[0].encode()))
         expected.append(hash_of(FULL_NAME, name.encode()))
     assert sorted(row["people"]) == sorted(expected)
+
+
+@pytest.mark.parametrize("text", ["# not implemented by Zyx Storage", "@author Zyx APIs"])
+def test_what_may_be_a_product_is_not_looked_for_in_other_files(text: str) -> None:
+    [row] = scan(pa.array([text])).to_pylist()
+    assert row["people"] == []
 
 
 def test_owners_are_declared_as_user_names() -> None:

@@ -164,7 +164,7 @@ def test_owners_are_declared_as_user_names() -> None:
     assert sorted(row["people"]) == sorted(owners)
 
 
-TEXT = "# by Guido van Rossum, mail jdoering7@box.local\n"
+TEXT = "# as Guido van Rossum, mail jdoering7@box.local\n"
 HOLDER = "Copyright (c) 2012 Jane Doerfel <jane@doerfel.io>\nJane Doerfel wrote it. See Guido van Rossum.\n"
 
 
@@ -203,7 +203,7 @@ def test_what_a_repository_declares_is_redacted_in_all_of_its_files_and_in_no_ot
         ],
     )
     corpus = corpus_of(lake)
-    assert corpus["ann", "a.py"] == "# by <NAME>, mail <EMAIL>\n"
+    assert corpus["ann", "a.py"] == "# as <NAME>, mail <EMAIL>\n"
     assert corpus["ann", "b.py"] == (
         "Copyright (c) 2012 Jane Doerfel <<EMAIL>>\n<NAME> wrote it. See <NAME>.\n"
     )

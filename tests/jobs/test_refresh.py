@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from etl.flow import FLOW
 from etl.tables import (
     CORPUS,
     CORPUS_HISTORY,
@@ -243,8 +242,6 @@ def test_a_sample_is_the_lake_limited_to_some_repositories_for_every_job(
     # A repository without files has no decisions.
     whole = {row["repo_id"] for row in DeltaLake(spark, str(built / "lake")).read(FILES).collect()}
     sampled = DeltaLake(spark, str(built / "lake" / "samples" / "0.5"))
-    ran = {row["job"] for row in sampled.read(RUNS).where("status = 'done'").collect()}
-    assert ran == {stage.name for stage in FLOW}
     ids = {row["repo_id"] for row in sampled.read(DECISIONS).collect()}
     assert ids == {repo_id for repo_id in whole if int(repo_id[:8], 16) < 2**31}
     assert 0 < len(ids) < len(whole)

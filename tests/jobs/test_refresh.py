@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from etl.flow import FLOW
 from etl.tables import (
     CORPUS,
     CORPUS_HISTORY,
@@ -232,12 +233,13 @@ def test_a_refresh_without_news_writes_nothing(spark: Any, built: Path) -> None:
     assert versions() == before
 
 
-def test_a_sample_is_the_lake_limited_to_some_repositories_for_every_job(
+def test_every_job_works_on_a_sample_which_is_the_lake_limited_to_some_repositories(
     spark: Any, built: Path
 ) -> None:
     path = str(built / "pipeline.yaml")
     before = tables_of(spark, built)
-    assert main(["refresh", "--conf", path, "--sample", "0.5"]) == 0
+    for job in (*(stage.name for stage in FLOW), "report"):
+        assert main([job, "--conf", path, "--sample", "0.5"]) == 0, job
     assert tables_of(spark, built) == before
     # A repository without files has no decisions.
     whole = {row["repo_id"] for row in DeltaLake(spark, str(built / "lake")).read(FILES).collect()}

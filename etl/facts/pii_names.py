@@ -252,8 +252,7 @@ def is_somebody_named(name: bytes) -> bool:
     initials before a word that is not common, and has no common words, signs of code or acronyms."""
     parts = [part.strip(b".,") for part in name.split()]
     first, last = parts[0].lower(), parts[-1].lower()
-    is_odd = not all(map(_is_name_word, parts)) or last.endswith(b"'s")
-    if is_odd or not is_person(name):
+    if not all(map(_is_name_word, parts)) or not is_person(name):
         return False
     if is_given(first):
         return not (first in words() and last in words()) and last not in _THINGS

@@ -98,15 +98,17 @@ def entropy(value: bytes) -> float:
 @functools.cache
 def words() -> frozenset[bytes]:
     """Common words of code and English, lower case; 75 KB, once a process."""
-    text = importlib.resources.files("etl.data").joinpath("common_words.txt").read_bytes()
-    return frozenset(text.split())
+    return _listed("common_words.txt")
 
 
 @functools.cache
 def given_names() -> frozenset[bytes]:
     """Given names in Latin letters, lower case; 130 KB, once a process."""
-    text = importlib.resources.files("etl.data").joinpath("given_names.txt").read_bytes()
-    return frozenset(text.split())
+    return _listed("given_names.txt")
+
+
+def _listed(name: str) -> frozenset[bytes]:
+    return frozenset(importlib.resources.files("etl.data").joinpath(name).read_bytes().split())
 
 
 def is_worded(value: bytes) -> bool:

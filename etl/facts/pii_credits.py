@@ -220,8 +220,8 @@ def check_link(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
     start = hit - 1
     before = bytes(view[max(low, start - 120) : start]).rpartition(b"\n")[2]
     begin = start - len(before)
-    match = _LINK.search(before)
     target = _TARGET.match(bytes(view[start : min(high, start + 100)]))
+    match = _LINK.search(before, _start_of_link(before))
     if match is None or target is None:
         return []
     text, owner, repo = match["text"], target["owner"].lower(), target["repo"]
@@ -235,3 +235,10 @@ def check_link(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
     if repo is not None and (is_thing(names[0][0]) or not is_kin(names[0][0], owner)):
         return []
     return [Name(end - len(names[0][0]), end, LINKED)]
+
+
+def _start_of_link(before: bytes) -> int:
+    """No text of the link at the end begins before this: behind the last bracket, but for three marks."""
+    end = before.rfind(b"http") - 1
+    text = before[:end].rstrip(b"] ").rstrip(b"`\"'*_")
+    return max(0, max(text.rfind(byte) for byte in b"`[]<>()") - 2)

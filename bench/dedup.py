@@ -1,6 +1,6 @@
 """Near-dedup beside its peers: recall, precision, CPU, memory, and what a refresh costs.
 
-    python -m bench.dedup [--parts quality speed refresh scale bytes] [--sizes 200 500 1000 2000] [--again NAME...]
+    python -m bench.dedup [--parts quality speed refresh scale bytes] [--sizes 200 2000] [--again NAME...]
 
 Everybody reads the same Parquet (`bench.corpus`) and names the files to drop; two workers; 42 bands of 6
 rows for all, so that recall is equal. CPU-seconds are of every process of the tree (`bench.cpu`), our
@@ -619,7 +619,7 @@ def main() -> None:
     )
     parser.add_argument("--documents", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
     parser.add_argument("--folder", type=Path, default=Path("build/bench"))
-    parser.add_argument("--sizes", type=int, nargs="+", default=[200, 500, 1000, 2000], help="MB")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[200, 2000], help="MB")
     parser.add_argument("--again", nargs="+", default=[], help="measure anew what begins so")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)

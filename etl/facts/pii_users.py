@@ -68,7 +68,9 @@ _FIRM = re.compile(
 )
 _BRACKET = re.compile(rb"(?:\A|\s)[(\[]\Z")
 _NUMBERED = re.compile(rb"(?:#\d+|\d\]|\d\)|[a-z]\))[ \t,:]*[(\[]?\Z")
-_BEHIND_MENTION = re.compile(rb"[/=({<]|\.[A-Za-z0-9]|@|:[A-Za-z/]")
+_BEHIND_MENTION = re.compile(  # a path, a call; `the @scorer decorator`
+    rb"[/=({<]|\.[A-Za-z0-9]|@|:[A-Za-z/]|[ \t]{1,2}(?:decorat|annotat|directive|macro\b|pragma|tags?\b)"
+)
 _BEHIND_PROFILE = re.compile(rb"/?(?:[\s\"'`)>\]},;|*]|\.(?:\s|\Z)|:\s|\\n|&gt;|</|\Z)")
 _OF_ANOTHER = re.compile(
     rb"(?i)(?<!//www)(?<!mobile)[A-Za-z0-9-]\.(?:github|gitlab|twitter)\.com/\Z"
@@ -122,7 +124,7 @@ def check_mention(view: memoryview, low: int, high: int, hit: int) -> list[User]
         return []  # @type_check_only
     line = before.rpartition(b"\n")[2]
     before = line if line.strip() else before.rstrip().rpartition(b"\n")[2]
-    after = bytes(view[found[1] : min(high, found[1] + 3)])
+    after = bytes(view[found[1] : min(high, found[1] + 24)])
     if before.count(b"`") % 2 or before.count(b'"') % 2 or _BEHIND_MENTION.match(after):
         return []
     if _TAGGED.search(before):

@@ -82,6 +82,9 @@ LOGINS = [
     ("author = get_author()", []),
     ("    @hour @ipaddress7 @jdoerfel7 @homedrive", []),
     ("author = current_owner9", []),
+    ("# see @octaldigits decorator of the module", []),
+    ("replaced by @floatsuffix annotations", []),
+    ("thanks to @jdoerfel7 tagging it", ["jdoerfel7"]),
 ]
 
 

@@ -207,7 +207,7 @@ def pass_alone(
     target = f"{lake.location}/annotated"
     shutil.rmtree(target, ignore_errors=True)
     for number in classes:
-        contents = contents_of_class(lake, due, F.lit(True), number)
+        contents = contents_of_class(lake, lake.read(BLOBS), due, number)
         rows = contents.mapInArrow(function, ANNOTATED)
         rows.write.format("delta").mode("append").save(target)
 

@@ -19,6 +19,7 @@ from pyspark.sql import types as T
 
 from etl.batches import CONTENT_ROWS, gathered
 from etl.config import Config
+from etl.contents import contents_with
 from etl.facts import annotators
 from etl.licenses import LICENSE_VERSION
 from etl.sources.records import STORED
@@ -78,8 +79,9 @@ def annotate(lake: Lake, config: AnnotateConfig) -> Counts:
     num_due = sum(sizes.values())
     for low, high in _ranges(-(-num_due // config.range_rows)):
         in_range = _between(low, high)
+        contents = contents_with(lake, due.where(in_range)).where(in_range)
         annotated = [
-            lake.staged("annotated", annotated_class(lake, due.where(in_range), in_range, number))
+            lake.staged("annotated", annotated_class(lake, contents, due.where(in_range), number))
             for number in sorted(sizes)
         ]
         if annotated:
@@ -153,18 +155,19 @@ def _between(low: str, high: str) -> Column:
     return is_above & (F.col("blob_id") < high) if high else is_above
 
 
-def annotated_class(lake: Lake, due: DataFrame, in_range: Column, size_class: int) -> DataFrame:
+def annotated_class(lake: Lake, contents: DataFrame, due: DataFrame, size_class: int) -> DataFrame:
     """The pass over the contents of one size class: `ANNOTATED` of what is due, not yet computed."""
-    return annotate_contents(contents_of_class(lake, due, in_range, size_class))
+    return annotate_contents(contents_of_class(lake, contents, due, size_class))
 
 
-def contents_of_class(lake: Lake, due: DataFrame, in_range: Column, size_class: int) -> DataFrame:
+def contents_of_class(
+    lake: Lake, contents: DataFrame, due: DataFrame, size_class: int
+) -> DataFrame:
     """What is due of one size class, with its content; Arrow batches are set to its size."""
     lake.batch_rows(CONTENT_ROWS[size_class])
     wanted = due.where(F.col("size_class") == size_class).drop("size_class")
     return (
-        lake.read(BLOBS)
-        .where(in_range & (F.col("size_class") == size_class))
+        contents.where(F.col("size_class") == size_class)
         .select("blob_id", "content")
         .join(F.broadcast(wanted), on="blob_id", how="inner")
     )

@@ -21,6 +21,7 @@ from pyspark.sql import types as T
 
 from etl.batches import gathered
 from etl.config import Config
+from etl.contents import contents_with
 from etl.eligibility import described
 from etl.errors import ConfigError
 from etl.facts import annotators
@@ -177,14 +178,17 @@ def _changed_repos(lake: Lake, wanted: DataFrame) -> DataFrame:
 
 def _redacted(lake: Lake, rows: DataFrame, people: DataFrame, config: AssembleConfig) -> DataFrame:
     """`rows` with content. The few large files go first: each class has its own batch size."""
+    ids = rows.select("blob_id")
     spans = lake.read(PII_SPANS).where(F.col("version") == annotators.PII_VERSION)
     rows = rows.join(spans.select("blob_id", "spans"), on="blob_id", how="inner")
     rows = rows.join(people.select("repo_id", "people"), on="repo_id", how="left")
     context = lake.read(CONTEXT_SPANS).select("blob_id", F.col("spans").alias("context"))
     rows = rows.join(context, on="blob_id", how="left")
-    if rows.count() <= BROADCAST_FILES:
+    is_many = rows.count() > BROADCAST_FILES
+    if not is_many:
         rows = F.broadcast(rows)
-    contents = lake.read(BLOBS).select("blob_id", "size_class", "content", "encoding")
+    contents = lake.read(BLOBS) if is_many else contents_with(lake, ids)
+    contents = contents.select("blob_id", "size_class", "content", "encoding")
     whole = contents.join(rows, on="blob_id", how="inner").withColumn(
         "num_redactions", F.lit(0)
     )  # one kept file a text: a content is joined to one row

@@ -24,6 +24,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from etl.config import Config
+from etl.contents import next_append
 from etl.facts.pii_names import person_hashes
 from etl.licenses import license_role
 from etl.sources import reader_for
@@ -445,7 +446,8 @@ def _commit(lake: Lake, plan: _Plan, read: DataFrame) -> Counts:
     new_blobs = lake.staged("blob-places", _new_blobs(lake, kept_files))
     num_blobs = new_blobs.count()
     if num_blobs:
-        lake.append(BLOBS, _contents(read, new_blobs))
+        added = F.lit(next_append(lake)).cast("long")
+        lake.append(BLOBS, _contents(read, new_blobs.withColumn("added", added)))
     _replace_errors(lake, _errors(lake, plan.listing, rows, files.where("NOT is_least")), plan)
     repos = _repos(rows.where("is_mine"), kept_files)
     with_repo = rows.where("is_mine AND repo IS NOT NULL").select("repo_id").distinct()

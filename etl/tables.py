@@ -157,9 +157,11 @@ BLOBS = _table(
     "encoding string: encoding of the raw bytes",
     "size_bytes long: raw size",
     "content string: the text, without BOM. Raw secrets live here and nowhere else",
+    "added long: version of this table at which the row was appended",
     key="blob_id",
     order="size_class blob_id",
-    statistics="blob_id",
+    statistics="blob_id added",  # what is new is read alone
+    volatile="added",
     file_bytes=256 << 20,
     page_rows=16,
     partitions="size_class",  # annotate reads each class by itself

@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from etl.batches import CONTENT_ROWS, gathered
+from etl.contents import contents_with
 from etl.context_pii import lines, spark_nlp
 from etl.context_pii.config import ContextPiiConfig
 from etl.context_pii.model import Model, load_model
@@ -139,8 +140,10 @@ def _by_class(
     sizes = {
         row["size_class"]: row["count"] for row in wanted.groupBy("size_class").count().collect()
     }
-    wanted = F.broadcast(wanted) if sum(sizes.values()) <= BROADCAST_CONTENTS else wanted
-    contents = lake.read(BLOBS).select("blob_id", "size_class", "content")
+    contents = lake.read(BLOBS)
+    if sum(sizes.values()) <= BROADCAST_CONTENTS:
+        contents, wanted = contents_with(lake, wanted), F.broadcast(wanted)
+    contents = contents.select("blob_id", "size_class", "content")
     parts = []
     for size_class in sorted(sizes):
         lake.batch_rows(CONTENT_ROWS[size_class])

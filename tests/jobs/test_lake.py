@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
+from pyspark.sql import functions as F
 
+from etl.contents import contents_with, next_append
 from etl.errors import ConfigError, ContractError
 from etl.ingest import is_sampled
 from etl.tables import BLOBS, DUPLICATES, LICENSES, REPOS, SCHEMA_VERSION, TABLES
@@ -55,7 +57,7 @@ def test_a_read_sees_the_writes_before_it_and_not_those_after_it(lake: DeltaLake
 
 def test_a_look_up_reads_the_pages_it_needs_and_finds_what_a_scan_finds(lake: DeltaLake) -> None:
     ids = sorted(hashlib.sha256(b"%d" % i).hexdigest() for i in range(3000))
-    rows = [(name, 0, name, "utf-8", 4, name[:4]) for name in ids]
+    rows = [(name, 0, name, "utf-8", 4, name[:4], 0) for name in ids]
     lake.append(BLOBS, lake.local_rows(rows, BLOBS.schema).coalesce(1))
     wanted = ids[::100] + ids[:40]
     names = ", ".join(map(repr, wanted))
@@ -63,6 +65,37 @@ def test_a_look_up_reads_the_pages_it_needs_and_finds_what_a_scan_finds(lake: De
     assert {tuple(row) for row in found.collect()} == {(name, name[:4]) for name in wanted}
     scan = found._jdf.queryExecution().executedPlan().collectLeaves().apply(0)
     assert scan.metrics().apply("numOutputRows").value() <= BLOBS.page_rows * (30 + 3)
+
+
+def contents(lake: DeltaLake, *names: str) -> object:
+    """One content a name, as an append of its own."""
+    rows = [(name, 0, name, "utf-8", 1, name, next_append(lake)) for name in names]
+    return lake.local_rows(rows, BLOBS.schema).coalesce(1)
+
+
+def test_contents_are_read_from_the_appends_that_hold_them(lake: DeltaLake) -> None:
+    for names in ("ab", "cd", "ef"):
+        lake.append(BLOBS, contents(lake, *names))  # type: ignore[arg-type]
+    for wanted, held in (("c", "cd"), ("af", "abef"), ("bde", "abcdef"), ("x", "")):
+        ids = lake.local_rows([(name,) for name in wanted], "blob_id string")
+        found = contents_with(lake, ids)
+        assert {row["content"] for row in found.collect()} == set(held)
+        if held:
+            scan = found._jdf.queryExecution().executedPlan().collectLeaves().apply(0)
+            assert scan.metrics().apply("numFiles").value() == len(held) / 2
+
+
+def test_contents_of_a_table_of_an_older_schema_are_read(lake: DeltaLake, spark: object) -> None:
+    older = lake.local_rows([("a", "A"), ("b", "B")], "blob_id string, content string")
+    place = f"{lake.location}/blobs"
+    older.withColumn("size_class", F.lit(0)).write.format("delta").partitionBy("size_class").save(
+        place
+    )
+    assert next_append(lake) == 1
+    lake.append(BLOBS, contents(lake, "c"))  # type: ignore[arg-type]
+    for wanted, held in (("a", "AB"), ("c", "c"), ("bc", "ABc")):
+        ids = lake.local_rows([(name,) for name in wanted], "blob_id string")
+        assert {row["content"] for row in contents_with(lake, ids).collect()} == set(held)
 
 
 def test_delete_takes_rows_by_key(lake: DeltaLake) -> None:
@@ -98,11 +131,11 @@ def test_files_of_a_first_write_that_was_killed_do_not_stop_the_next(
     orphan = tmp_path / "lake" / "blobs" / "size_class=0" / "part-0.parquet"
     orphan.parent.mkdir(parents=True)
     orphan.write_bytes(b"PAR1 cut short")
-    lake.append(BLOBS, lake.local_rows([("b", 0, "t", "utf-8", 1, "x")], BLOBS.schema))
+    lake.append(BLOBS, lake.local_rows([("b", 0, "t", "utf-8", 1, "x", 0)], BLOBS.schema))
     assert [row["content"] for row in lake.read(BLOBS).collect()] == ["x"]
     found = DeltaTable(str(tmp_path / "lake" / "blobs"))
     assert found.metadata().configuration["stackmill.schemaVersion"] == str(SCHEMA_VERSION)
-    assert found.metadata().configuration["delta.dataSkippingStatsColumns"] == "blob_id"
+    assert found.metadata().configuration["delta.dataSkippingStatsColumns"] == "blob_id,added"
     assert found.metadata().partition_columns == ["size_class"]
     assert all("comment" in field.metadata for field in found.schema().fields)
 

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from jobs.lake import DeltaLake
 
 
+# Half of what a JVM of the tests does is to compile: methods with less in them take a third less of that.
+SMALL_COMPILATIONS = (
+    "-XX:MaxInlineLevel=9 -XX:InlineSmallCode=1000 -XX:MaxNodeLimit=30000 -XX:NodeLimitFudgeFactor=1000 "
+    "-XX:LiveNodeCountInliningCutoff=12000 -XX:-DoEscapeAnalysis"
+)
+
+
 def needs_spark(path: Path) -> bool:
     return "mark.spark" in path.read_text()
 
@@ -45,8 +52,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    from jobs.session import SessionConfig, open_session
+    from jobs.session import LOCAL, SessionConfig, open_session
 
+    options = "spark.driver.extraJavaOptions"
     scratch = tmp_path_factory.mktemp("spark")
     os.environ["SPARK_LOCAL_DIRS"] = str(scratch)
     config = SessionConfig(
@@ -56,6 +64,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "spark.default.parallelism": "2",
             "spark.sql.warehouse.dir": str(scratch / "warehouse"),
             "spark.driver.memory": "2g",
+            options: f"{LOCAL[options]} {SMALL_COMPILATIONS}",
         },
     )
     session = open_session("tests", config)

@@ -184,10 +184,9 @@ def _redacted(lake: Lake, rows: DataFrame, people: DataFrame, config: AssembleCo
     rows = rows.join(people.select("repo_id", "people"), on="repo_id", how="left")
     context = lake.read(CONTEXT_SPANS).select("blob_id", F.col("spans").alias("context"))
     rows = rows.join(context, on="blob_id", how="left")
-    is_many = rows.count() > BROADCAST_FILES
-    if not is_many:
-        rows = F.broadcast(rows)
-    contents = lake.read(BLOBS) if is_many else contents_with(lake, ids)
+    contents = lake.read(BLOBS)
+    if rows.count() <= BROADCAST_FILES:
+        contents, rows = contents_with(lake, ids), F.broadcast(rows)
     contents = contents.select("blob_id", "size_class", "content", "encoding")
     whole = contents.join(rows, on="blob_id", how="inner").withColumn(
         "num_redactions", F.lit(0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from etl.stage import Lake
@@ -38,6 +38,5 @@ def contents_with(lake: Lake, ids: DataFrame) -> DataFrame:
     if len(appends) > MAX_APPENDS:
         return blobs
     # By one each: of a list Delta compares the least and the greatest. Null: from an older version
-    return blobs.where(
-        reduce(Column.__or__, (F.col("added").eqNullSafe(one) for one in appends), F.lit(False))
-    )
+    terms = [F.col("added").eqNullSafe(one) for one in appends]
+    return blobs.where(reduce(lambda left, right: left | right, terms, F.lit(False)))

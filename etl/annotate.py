@@ -79,14 +79,14 @@ def annotate(lake: Lake, config: AnnotateConfig) -> Counts:
     num_due = sum(sizes.values())
     for low, high in _ranges(-(-num_due // config.range_rows)):
         in_range = _between(low, high)
-        contents = contents_with(lake, due.where(in_range)).where(in_range)
+        due_here = due.where(in_range)
+        contents = contents_with(lake, due_here).where(in_range)
         annotated = [
-            lake.staged("annotated", annotated_class(lake, contents, due.where(in_range), number))
+            lake.staged("annotated", annotated_class(lake, contents, due_here, number))
             for number in sorted(sizes)
         ]
-        if annotated:
-            rows = reduce(DataFrame.unionByName, annotated)
-            _commit(lake, rows.coalesce(-(-num_due // FILE_ROWS)))
+        rows = reduce(DataFrame.unionByName, annotated)
+        _commit(lake, rows.coalesce(-(-num_due // FILE_ROWS)))
         lake.progress(
             "annotate: contents %s to %s of %d are done", low or "0", high or "f", num_due
         )
@@ -146,8 +146,9 @@ def _part(rows: DataFrame, **columns: str) -> DataFrame:
 
 def _ranges(num_ranges: int) -> Iterator[tuple[str, str]]:
     """Bounds of blob_id: lower (inclusive, "" for none) and upper (exclusive, "" for none)."""
-    bounds = ["", *(f"{index * 65536 // num_ranges:04x}" for index in range(1, num_ranges)), ""]
-    yield from pairwise(bounds)
+    inner = (f"{index * 65536 // num_ranges:04x}" for index in range(1, num_ranges))
+    if num_ranges:
+        yield from pairwise(["", *inner, ""])
 
 
 def _between(low: str, high: str) -> Column:

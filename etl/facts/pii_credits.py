@@ -220,9 +220,9 @@ def check_link(view: memoryview, low: int, high: int, hit: int) -> list[Name]:
     start = hit - 1
     before = bytes(view[max(low, start - 120) : start]).rpartition(b"\n")[2]
     begin = start - len(before)
+    match = _LINK.search(before, _start_of_link(before))
     target = _TARGET.match(bytes(view[start : min(high, start + 100)]))
-    match = target and _LINK.search(before, _start_of_link(before))
-    if target is None or match is None:
+    if match is None or target is None:
         return []
     text, owner, repo = match["text"], target["owner"].lower(), target["repo"]
     end = begin + match.end("text")

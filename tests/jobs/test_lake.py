@@ -85,7 +85,7 @@ def test_contents_are_read_from_the_appends_that_hold_them(lake: DeltaLake) -> N
             assert scan.metrics().apply("numFiles").value() == len(held) / 2
 
 
-def test_contents_of_a_table_of_an_older_schema_are_read(lake: DeltaLake, spark: object) -> None:
+def test_contents_of_a_table_of_an_older_schema_are_read(lake: DeltaLake) -> None:
     older = lake.local_rows([("a", "A"), ("b", "B")], "blob_id string, content string")
     place = f"{lake.location}/blobs"
     older.withColumn("size_class", F.lit(0)).write.format("delta").partitionBy("size_class").save(

@@ -220,6 +220,17 @@ def _shape(
 
 
 @kernel
+def _partners(roles: npt.NDArray[np.uint8], is_open: bool, is_met: bool) -> Ints:
+    """Where the members stand that new ones are paired with: in a full bucket none but the complete."""
+    places = np.empty(len(roles), np.int64)
+    count = 0
+    for i in range(len(roles)):
+        places[count] = i
+        count += is_met if roles[i] == 1 else is_open
+    return places[:count]
+
+
+@kernel
 def _count(
     hashes: Words,
     documents: Ints,
@@ -270,6 +281,7 @@ def _fill(
             members, roles = _bucket(documents, kinds, start, end)
             num_mates = _note_mates(documents[start:end], members, roles, mates, num_mates)
             num_new, _, is_open, is_met = _shape(roles, max_documents, max_pairs)
+            partners = _partners(roles, is_open, is_met)
             root = members[0]
             for i in range(len(members) if num_new else 0):
                 if roles[i] == 0:
@@ -287,12 +299,8 @@ def _fill(
                     deferrals += 1
                 if roles[i] != 0:
                     continue
-                for j in range(len(members)):
+                for j in partners:
                     if roles[j] == 0 and j <= i:
-                        continue
-                    if roles[j] == 1 and not is_met:
-                        continue
-                    if roles[j] != 1 and not is_open:
                         continue
                     left[pairs] = min(members[i], members[j])
                     right[pairs] = max(members[i], members[j])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -140,6 +141,19 @@ def test_each_pair_in_a_bucket_is_a_candidate_or_deferred_to_one_block(data: st.
             assert block[one] == block[two]
     for one, two in candidates:
         assert bands.NEW in (kinds_of[one], kinds_of[two])
+
+
+def test_a_full_bucket_costs_as_much_as_it_holds() -> None:
+    def find(count: int) -> bands.Found:
+        hashes, kinds = np.full(count, 7, np.uint64), np.zeros(count, np.uint8)
+        return bands.find(hashes, np.arange(count), kinds, (64, 100_000))
+
+    find(100)  # compiled
+    start = time.process_time()
+    found = find(300_000)
+    assert time.process_time() - start < 5  # 0.1 s; looking at each pair takes 100 s
+    assert len(found.left) == 0
+    assert sorted(found.member) == list(range(1, 300_000))
 
 
 @settings(max_examples=50, deadline=None)

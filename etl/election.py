@@ -15,6 +15,7 @@ their document, or without one their text, lies in; and, once decided, by their 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -235,10 +236,11 @@ def elect_documents(
 ) -> Linked:
     """Rounds of election and verification until no kept document is unverified.
 
-    Pairs that are missing are verified and, if `stores`, kept in `pairs`. Raises ContractError where
-    `deferred_sets` lacks what is to be compared.
+    Pairs that are missing are verified and, if `stores`, kept in `pairs` at the end: a table is written
+    once, not once a round. Raises ContractError where `deferred_sets` lacks what is to be compared.
     """
     edges, waiting, blocks = found
+    verified: list[DataFrame] = []
     waits = np.isin(waiting, nodes.document)
     waiting, blocks = waiting[waits], blocks[waits]
     while True:
@@ -246,7 +248,7 @@ def elect_documents(
         kept = np.sort(elected.documents[elected.is_kept])
         is_demanded = np.isin(waiting, kept)
         if not is_demanded.any():
-            return _linked(elected, nodes)
+            break
         lake.progress(
             "decide: %d unverified documents would be kept: they are compared",
             int(is_demanded.sum()),
@@ -262,10 +264,12 @@ def elect_documents(
         edges = Edges(*(np.concatenate(columns) for columns in zip(edges, more, strict=True)))
         is_left = ~np.isin(waiting, complete)
         waiting, blocks = waiting[is_left], blocks[is_left]
-        if stores:
-            store_pairs(lake, pairs, {})
-            rows = local_columns(lake, "document long, block long", waiting, blocks)
-            lake.overwrite(UNVERIFIED, rows)
+        verified.append(pairs)
+    if stores and verified:
+        store_pairs(lake, reduce(DataFrame.unionByName, verified), {})
+        rows = local_columns(lake, "document long, block long", waiting, blocks)
+        lake.overwrite(UNVERIFIED, rows)
+    return _linked(elected, nodes)
 
 
 def _unverified(lake: Lake, nodes: Nodes, waiting: Ints, blocks: Ints) -> Unverified:

@@ -53,7 +53,7 @@ FIELDS = pa.struct(
     ]
 )
 
-LEAST_SLOTS = 64
+LEAST_BITS = 6
 _CHUNK = 4096  # bytes whose words are found before they are hashed
 NUM_EDGES = _CHUNK + 8  # of words in a chunk: room that `insert_shingles` needs
 _WORD_SHIFT = WORD.bit_length() - 1
@@ -118,7 +118,7 @@ def _signature_rows(
     sketches: npt.NDArray[np.uint32],
     has_both: npt.NDArray[np.bool_],
 ) -> None:
-    table = np.zeros(LEAST_SLOTS, np.uint64)
+    table = np.zeros(1 << LEAST_BITS, np.uint64)
     winners = np.empty(POSITIONS, np.uint64)
     edges = np.empty(NUM_EDGES, np.int64)
     for row in range(len(due)):
@@ -126,22 +126,22 @@ def _signature_rows(
             continue
         start = int(offsets[row])
         end = int(offsets[row + 1])
-        table, slots = table_for(table, end - start)
+        table, bits = table_for(table, end - start)
         winners[:] = _UNFILLED
-        num_tokens, num_shingles, total, table, slots = insert_shingles(
-            data, start, end, classes, edges, table, slots, winners
+        num_tokens, num_shingles, total, table, bits = insert_shingles(
+            data, start, end, classes, edges, table, bits, winners
         )
         counts[row, 0] = num_tokens
         counts[row, 1] = num_shingles
         if num_shingles:
             for i in range(len(pairs)):
-                if _is_in(table, slots, pairs[i, 0]) and _is_in(table, slots, pairs[i, 1]):
+                if _is_in(table, bits, pairs[i, 0]) and _is_in(table, bits, pairs[i, 1]):
                     has_both[row, i] = True
             counts[row, 2] = np.int64(mix(total ^ mix(np.uint64(num_shingles))))
-            _fill(table, slots, num_shingles, winners)
+            _fill(table, 1 << bits, num_shingles, winners)
             for i in range(POSITIONS):
                 sketches[row, i] = np.uint32(mix(winners[i]) >> _HALF)
-        table[:slots] = _EMPTY
+        table[: 1 << bits] = _EMPTY
 
 
 @inlined
@@ -200,13 +200,13 @@ def _find_edges(
 
 @kernel
 def table_for(table: Words, num_bytes: int) -> tuple[Words, int]:
-    """`table` (all empty), or a larger one, and the slots to begin with for a text of this size."""
-    slots = LEAST_SLOTS
-    while slots < num_bytes // 4:
-        slots *= 2
-    if slots > len(table):
-        table = np.zeros(slots, np.uint64)
-    return table, slots
+    """`table` (all empty), or a larger one, and the bits of a slot to begin with for a text of this size."""
+    bits = LEAST_BITS
+    while 1 << bits < num_bytes // 4:
+        bits += 1
+    if 1 << bits > len(table):
+        table = np.zeros(1 << bits, np.uint64)
+    return table, bits
 
 
 @kernel
@@ -217,13 +217,13 @@ def insert_shingles(
     classes: Bytes,
     edges: Edges,
     table: Words,
-    slots: int,
+    bits: int,
     winners: Words,
 ) -> tuple[int, int, np.uint64, Words, int]:
-    """Puts the distinct shingles' hashes into `table[:slots]` and through the first round.
+    """Puts the distinct shingles' hashes into `table[: 1 << bits]` and through the first round.
 
-    Returns tokens, distinct shingles, the sum of their hashes, the table (a larger one where it
-    had to grow) and its slots in use.
+    A hash's first bits are its slot, so the table is nearly sorted. Returns tokens, distinct shingles,
+    the sum of their hashes, the table (a larger one where it had to grow) and the bits of its slots.
     """
     num_tokens = num_shingles = was_word = 0
     total = rolling = np.uint64(0)
@@ -248,44 +248,44 @@ def insert_shingles(
             if num_tokens < WIDTH:
                 continue
             shingle = max(mix(rolling), np.uint64(1))  # 0 is an empty slot
-            if not _insert(table, slots, shingle):
+            if not _insert(table, bits, shingle):
                 continue
             num_shingles += 1
             total += shingle
             bin_ = np.int64(shingle >> _BIN_SHIFT)
             winners[bin_] = min(winners[bin_], shingle & _VALUE_MASK)
-            if 3 * num_shingles > 2 * slots:
-                table, slots = _grown(table, slots)
-    return num_tokens, num_shingles, total, table, slots
+            if 3 * num_shingles > 2 << bits:
+                table, bits = _grown(table, bits)
+    return num_tokens, num_shingles, total, table, bits
 
 
 @inlined
-def _insert(table: Words, slots: int, value: np.uint64) -> bool:
+def _insert(table: Words, bits: int, value: np.uint64) -> bool:
     """Whether `value` was not there yet."""
-    slot = np.int64(value) & (slots - 1)
+    slot = np.int64(value >> np.uint64(64 - bits))
     while table[slot] != _EMPTY:
         if table[slot] == value:
             return False
-        slot = (slot + 1) & (slots - 1)
+        slot = (slot + 1) & ((1 << bits) - 1)
     table[slot] = value
     return True
 
 
 @inlined
-def _is_in(table: Words, slots: int, value: np.uint64) -> bool:
-    slot = np.int64(value) & (slots - 1)
+def _is_in(table: Words, bits: int, value: np.uint64) -> bool:
+    slot = np.int64(value >> np.uint64(64 - bits))
     while table[slot] != _EMPTY and table[slot] != value:
-        slot = (slot + 1) & (slots - 1)
+        slot = (slot + 1) & ((1 << bits) - 1)
     return bool(table[slot] == value)
 
 
 @kernel
-def _grown(table: Words, slots: int) -> tuple[Words, int]:
-    larger = np.zeros(2 * slots, np.uint64)
-    for i in range(slots):
+def _grown(table: Words, bits: int) -> tuple[Words, int]:
+    larger = np.zeros(2 << bits, np.uint64)
+    for i in range(1 << bits):
         if table[i] != _EMPTY:
-            _insert(larger, 2 * slots, table[i])
-    return larger, 2 * slots
+            _insert(larger, bits + 1, table[i])
+    return larger, bits + 1
 
 
 @kernel

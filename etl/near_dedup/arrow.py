@@ -25,7 +25,7 @@ PACKED = "part int, kind int, packed binary"
 
 def packed(*columns: npt.NDArray[Any]) -> bytes:
     """Columns of 8-byte words, and of rows of them, one after the other."""
-    return b"".join(np.ascontiguousarray(column).view(np.uint8).tobytes() for column in columns)
+    return b"".join(np.ascontiguousarray(column).data for column in columns)
 
 
 def chunks(*columns: npt.NDArray[Any], num_bytes: int = PACK_BYTES) -> Iterator[bytes]:

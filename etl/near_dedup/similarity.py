@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from etl.facts.kernels import Bytes, Mask, Offsets, character_classes, kernel, string_views
 from etl.facts.minhash import (
-    LEAST_SLOTS,
+    LEAST_BITS,
     NUM_EDGES,
     POSITIONS,
     insert_shingles,
@@ -35,7 +35,7 @@ def shingle_sets(content: pa.Array) -> tuple[Words, Ints]:
 
 @kernel
 def _sets(offsets: Offsets, data: Bytes, due: Mask, classes: Bytes) -> tuple[Words, Ints]:
-    table = np.zeros(LEAST_SLOTS, np.uint64)
+    table = np.zeros(1 << LEAST_BITS, np.uint64)
     winners = np.zeros(POSITIONS, np.uint64)
     edges = np.empty(NUM_EDGES, np.int64)
     bounds = np.zeros(len(due) + 1, np.int64)
@@ -46,38 +46,28 @@ def _sets(offsets: Offsets, data: Bytes, due: Mask, classes: Bytes) -> tuple[Wor
             continue
         start = int(offsets[row])
         end = int(offsets[row + 1])
-        table, slots = table_for(table, end - start)
-        _, count, _, table, slots = insert_shingles(
-            data, start, end, classes, edges, table, slots, winners
+        table, bits = table_for(table, end - start)
+        _, count, _, table, bits = insert_shingles(
+            data, start, end, classes, edges, table, bits, winners
         )
         first = bounds[row]
-        if first + count > len(values):
-            larger = np.empty(max(2 * len(values), first + count), np.uint64)
+        if first + count >= len(values):
+            larger = np.empty(max(2 * len(values), first + count + 1), np.uint64)
             larger[:first] = values[:first]
             values = larger
-        _sort_into(table, slots, count, values[first : first + count])
+        _sort_into(table[: 1 << bits], values[first:])
         bounds[row + 1] = first + count
-        table[:slots] = np.uint64(0)
+        table[: 1 << bits] = np.uint64(0)
     return values[: bounds[-1]], bounds
 
 
 @kernel
-def _sort_into(table: Words, slots: int, count: int, out: Words) -> None:
-    """The table's values, sorted: they are uniform, so their top bits say nearly where they go."""
-    shift = 32
-    places = np.zeros(count + 1, np.int64)
-    for i in range(slots):
-        if table[i] != np.uint64(0):
-            places[
-                np.int64(((table[i] >> np.uint64(shift)) * np.uint64(count)) >> np.uint64(32)) + 1
-            ] += 1
-    for i in range(count):
-        places[i + 1] += places[i]
-    for i in range(slots):
-        if table[i] != np.uint64(0):
-            place = np.int64(((table[i] >> np.uint64(shift)) * np.uint64(count)) >> np.uint64(32))
-            out[places[place]] = table[i]
-            places[place] += 1
+def _sort_into(table: Words, out: Words) -> None:
+    """The table's values, sorted: they stand in it nearly so. `out` has room for one more."""
+    count = 0
+    for value in table:
+        out[count] = value
+        count += value != np.uint64(0)
     for i in range(1, count):
         value = out[i]
         j = i

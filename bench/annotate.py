@@ -43,9 +43,9 @@ from etl.annotate import (
     AnnotateConfig,
     annotate,
     annotate_batches,
-    contents_of_class,
     due_contents,
 )
+from etl.contents import contents_of_class
 from etl.ingest import size_class
 from etl.licenses import license_role
 from etl.tables import BLOBS, FACT_TABLES, FILES
@@ -207,7 +207,7 @@ def pass_alone(
     target = f"{lake.location}/annotated"
     shutil.rmtree(target, ignore_errors=True)
     for number in classes:
-        contents = contents_of_class(lake, lake.read(BLOBS), due, number)
+        contents = contents_of_class(lake, lake.read(BLOBS), F.broadcast(due), number)
         rows = contents.mapInArrow(function, ANNOTATED)
         rows.write.format("delta").mode("append").save(target)
 

@@ -17,9 +17,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from etl.batches import CONTENT_ROWS, gathered
+from etl.batches import gathered
 from etl.config import Config
-from etl.contents import contents_with
+from etl.contents import contents_of_class, contents_with
 from etl.facts import annotators
 from etl.licenses import LICENSE_VERSION
 from etl.sources.records import STORED
@@ -82,7 +82,10 @@ def annotate(lake: Lake, config: AnnotateConfig) -> Counts:
         due_here = due.where(in_range)
         contents = contents_with(lake, due_here).where(in_range)
         annotated = [
-            lake.staged("annotated", annotated_class(lake, contents, due_here, number))
+            lake.staged(
+                "annotated",
+                annotate_contents(contents_of_class(lake, contents, F.broadcast(due_here), number)),
+            )
             for number in sorted(sizes)
         ]
         rows = reduce(DataFrame.unionByName, annotated)
@@ -157,24 +160,6 @@ def _ranges(num_ranges: int) -> Iterator[tuple[str, str]]:
 def _between(low: str, high: str) -> Column:
     is_above = F.col("blob_id") >= low
     return is_above & (F.col("blob_id") < high) if high else is_above
-
-
-def annotated_class(lake: Lake, contents: DataFrame, due: DataFrame, size_class: int) -> DataFrame:
-    """The pass over the contents of one size class: `ANNOTATED` of what is due, not yet computed."""
-    return annotate_contents(contents_of_class(lake, contents, due, size_class))
-
-
-def contents_of_class(
-    lake: Lake, contents: DataFrame, due: DataFrame, size_class: int
-) -> DataFrame:
-    """What is due of one size class, with its content; Arrow batches are set to its size."""
-    lake.batch_rows(CONTENT_ROWS[size_class])
-    wanted = due.where(F.col("size_class") == size_class).drop("size_class")
-    return (
-        contents.where(F.col("size_class") == size_class)
-        .select("blob_id", "content")
-        .join(F.broadcast(wanted), on="blob_id", how="inner")
-    )
 
 
 def annotate_contents(contents: DataFrame) -> DataFrame:

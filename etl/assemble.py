@@ -111,7 +111,8 @@ def assemble(lake: Lake, config: AssembleConfig) -> Counts:
 
 
 def wanted_rows(lake: Lake, people: DataFrame, config: AssembleConfig) -> DataFrame:
-    """The rows that `corpus` should have, but for content, with `digest`: what they depend on."""
+    """The rows that `corpus` should have, but for content, with `digest`: what they depend on; and
+    size_class."""
     decisions = lake.read(DECISIONS).where("kept").select("repo_id", "path", "num_copies", "split")
     repos = lake.read(REPOS).select(
         "repo_id", "url", "revision_id", "branch_name", "revision_date", "committer_date", "forks"
@@ -123,11 +124,12 @@ def wanted_rows(lake: Lake, people: DataFrame, config: AssembleConfig) -> DataFr
     )
     rows = files.join(repos, on="repo_id", how="left").join(digests, on="repo_id", how="left")
     rows = rows.join(context, on="blob_id", how="left")
-    rows = rows.select(*_corpus_columns(), "people_digest", "context_digest")
+    rows = rows.select(*_corpus_columns(), "people_digest", "context_digest", "size_class")
     settings = f"{config.model_dump_json(exclude={'export'})} {annotators.PII_VERSION}"
     if beside := config.beside():
         settings += f" {beside}"
-    digest = F.sha2(F.to_json(F.struct(*rows.columns, F.lit(settings).alias("settings"))), 256)
+    told = rows.drop("size_class").columns
+    digest = F.sha2(F.to_json(F.struct(*told, F.lit(settings).alias("settings"))), 256)
     return rows.withColumn("digest", digest).drop("people_digest", "context_digest")
 
 
@@ -178,25 +180,27 @@ def _changed_repos(lake: Lake, wanted: DataFrame) -> DataFrame:
 
 def _redacted(lake: Lake, rows: DataFrame, people: DataFrame, config: AssembleConfig) -> DataFrame:
     """`rows` with content. The few large files go first: each class has its own batch size."""
-    ids = rows.select("blob_id")
+    sizes = {
+        row["size_class"]: row["count"] for row in rows.groupBy("size_class").count().collect()
+    }
+    contents, is_broadcast = lake.read(BLOBS), sum(sizes.values()) <= BROADCAST_FILES
+    if is_broadcast:
+        contents = contents_with(lake, rows)
     spans = lake.read(PII_SPANS).where(F.col("version") == annotators.PII_VERSION)
     rows = rows.join(spans.select("blob_id", "spans"), on="blob_id", how="inner")
     rows = rows.join(people.select("repo_id", "people"), on="repo_id", how="left")
     context = lake.read(CONTEXT_SPANS).select("blob_id", F.col("spans").alias("context"))
     rows = rows.join(context, on="blob_id", how="left")
-    contents = lake.read(BLOBS)
-    if rows.count() <= BROADCAST_FILES:
-        contents, rows = contents_with(lake, ids), F.broadcast(rows)
     contents = contents.select("blob_id", "size_class", "content", "encoding")
-    whole = contents.join(rows, on="blob_id", how="inner").withColumn(
-        "num_redactions", F.lit(0)
-    )  # one kept file a text: a content is joined to one row
+    whole = contents.join(
+        F.broadcast(rows) if is_broadcast else rows, on=["blob_id", "size_class"], how="inner"
+    ).withColumn("num_redactions", F.lit(0))  # one kept file a text: a content is joined to one row
     whole = whole.withColumnRenamed("encoding", "src_encoding").withColumn(
         "length_bytes", F.octet_length("content").cast("long")
     )
     schema = T.StructType([CORPUS.schema[name] for name in CORPUS.columns])
     ready = []
-    for size_class in reversed(range(len(BATCH_ROWS))):
+    for size_class in sorted(sizes, reverse=True):
         lake.batch_rows(BATCH_ROWS[size_class])
         found = whole.where(F.col("size_class") == size_class)
         redacted = found.select(*CORPUS.columns, "spans", "people", "context").mapInArrow(
@@ -204,7 +208,7 @@ def _redacted(lake: Lake, rows: DataFrame, people: DataFrame, config: AssembleCo
         )
         ready.append(lake.staged("redacted", redacted) if size_class else redacted)
     return (
-        reduce(DataFrame.unionByName, ready)
+        reduce(DataFrame.unionByName, ready, lake.local_rows([], schema))
         .repartition("repo_id")
         .sortWithinPartitions("repo_id", "path")
     )

@@ -11,6 +11,7 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from etl.batches import CONTENT_ROWS
 from etl.stage import Lake
 from etl.tables import BLOBS
 
@@ -40,3 +41,13 @@ def contents_with(lake: Lake, ids: DataFrame) -> DataFrame:
     # By one each: of a list Delta compares the least and the greatest. Null: from an older version
     terms = [F.col("added").eqNullSafe(one) for one in appends]
     return blobs.where(reduce(lambda left, right: left | right, terms, F.lit(False)))
+
+
+def contents_of_class(
+    lake: Lake, contents: DataFrame, wanted: DataFrame, size_class: int
+) -> DataFrame:
+    """`wanted` (blob_id, size_class, ...) of one size class with content; Arrow batches are set to its size."""
+    lake.batch_rows(CONTENT_ROWS[size_class])
+    is_of_class = F.col("size_class") == size_class
+    texts = contents.where(is_of_class).select("blob_id", "content")
+    return texts.join(wanted.where(is_of_class).drop("size_class"), on="blob_id", how="inner")

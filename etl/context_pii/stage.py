@@ -19,8 +19,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from etl.batches import CONTENT_ROWS, gathered
-from etl.contents import contents_with
+from etl.batches import gathered
+from etl.contents import contents_of_class, contents_with
 from etl.context_pii import lines, spark_nlp
 from etl.context_pii.config import ContextPiiConfig
 from etl.context_pii.model import Model, load_model
@@ -115,13 +115,14 @@ def _find_lines(lake: Lake, kept: DataFrame) -> int:
     if lake.exists(CONTEXT_LINES):
         lake.delete(CONTEXT_LINES, lake.staged("gone", gone))
     done = there.where(F.col("version") == version)
-    new = lake.staged("new", kept.join(done, on=key, how="left_anti"))
+    spans = lake.read(PII_SPANS).where(F.col("version") == annotators.PII_VERSION)
+    new = kept.join(done, on=key, how="left_anti").join(
+        spans.select("blob_id", "spans"), on="blob_id", how="left"
+    )
+    new = lake.staged("new", new.select(*key, "size_class", "spans"))
     num_new = new.count()
     if num_new or not lake.exists(CONTEXT_LINES):
-        spans = lake.read(PII_SPANS).where(F.col("version") == annotators.PII_VERSION)
-        wanted = new.join(spans.select("blob_id", "spans"), on="blob_id", how="left")
-        wanted = wanted.select(*key, "size_class", "spans")
-        rows = _by_class(lake, wanted, "found-lines", find_lines, FOUND)
+        rows = _by_class(lake, new, "found-lines", find_lines, FOUND)
         lake.append(
             CONTEXT_LINES,
             rows.withColumn("version", F.lit(version)).select(*CONTEXT_LINES.columns),
@@ -143,14 +144,9 @@ def _by_class(
     contents = lake.read(BLOBS)
     if sum(sizes.values()) <= BROADCAST_CONTENTS:
         contents, wanted = contents_with(lake, wanted), F.broadcast(wanted)
-    contents = contents.select("blob_id", "size_class", "content")
     parts = []
     for size_class in sorted(sizes):
-        lake.batch_rows(CONTENT_ROWS[size_class])
-        of_class = contents.where(F.col("size_class") == size_class).drop("size_class")
-        rows = of_class.join(
-            wanted.where(F.col("size_class") == size_class), on="blob_id", how="inner"
-        )
+        rows = contents_of_class(lake, contents, wanted, size_class)
         parts.append(lake.staged(name, rows.mapInArrow(function, schema)))
     return reduce(DataFrame.unionByName, parts, lake.local_rows([], schema))
 

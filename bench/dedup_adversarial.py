@@ -48,7 +48,6 @@ class Case:
     name: str
     files: Callable[[float], Iterator[File]]
     check: Callable[[dict[str, File], Result], str]
-    memory_bytes: int | None = None  # of a task, where the case is about it
 
 
 def words(seed: str, count: int) -> list[str]:

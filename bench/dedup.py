@@ -23,7 +23,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -37,6 +36,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench import corpus, cpu, moved, truth
+from bench.environments import python_of
 from jobs.runner import code_hash
 
 THRESHOLD = 0.7
@@ -129,18 +129,8 @@ class Bench:
 
     # --- peers
 
-    def python_of(self, peer: str) -> Path:
-        """Its interpreter; the environment is made on first use."""
-        home = self.folder / "peers" / peer
-        if not (home / "_ready").exists():
-            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-            pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-            subprocess.run([*pip, *PEERS[peer]], check=True)
-            (home / "_ready").touch()
-        return home / "bin" / "python"
-
     def peer(self, peer: str, size: int, bands: int = BANDS, rows: int = ROWS) -> Measured:
-        python = self.python_of(peer)
+        python = python_of(self.folder / "peers" / peer, PEERS[peer])
         name = _name(peer, size, bands, rows)
 
         def measure() -> dict[str, Any]:

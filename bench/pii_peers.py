@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import pii_peer_workers
+from bench.environments import python_of
 from bench.pii_files import CACHE, LABELS, LabelledFile, labelled_files
 from bench.pii_score import KINDS, Prediction, restricted, score
 from etl.errors import SourceError, StackmillError
@@ -32,18 +33,6 @@ IN_ENVIRONMENT = {"bigcode": "detect-secrets"}
 RUN_S = 1800
 
 
-def python_of(peer: str) -> Path:
-    """The interpreter of the peer's environment, which is made if it is not there."""
-    name = IN_ENVIRONMENT.get(peer, peer)
-    folder = ENVIRONMENTS / name
-    ready = folder / ".ready"
-    if not ready.exists():
-        _call([sys.executable, "-m", "venv", "--clear", str(folder)])
-        _call([str(folder / "bin/python"), "-m", "pip", "install", "--quiet", *PACKAGES[name]])
-        ready.touch()
-    return folder / "bin/python"
-
-
 def run_peer(
     peer: str, files: Sequence[LabelledFile], folder: Path, model: Path | None
 ) -> tuple[list[Prediction], dict[str, float]]:
@@ -54,7 +43,9 @@ def run_peer(
         for index, file in enumerate(files):
             row = {"file": index, "path": file.path, "text": file.text.decode()}
             lines.write(json.dumps(row) + "\n")
-    command = [str(python_of(peer)), pii_peer_workers.__file__, peer, str(texts), str(out)]
+    name = IN_ENVIRONMENT.get(peer, peer)
+    python = python_of(ENVIRONMENTS / name, PACKAGES[name])
+    command = [str(python), pii_peer_workers.__file__, peer, str(texts), str(out)]
     done = _call([*command, *([str(model)] if model and peer == "bigcode" else [])])
     found = [Prediction(**json.loads(line)) for line in out.read_text("utf-8").splitlines()]
     return found, json.loads(done.strip().splitlines()[-1])

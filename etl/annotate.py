@@ -134,10 +134,9 @@ def due_contents(lake: Lake) -> DataFrame:
     )
 
 
-_NAME, _ROLE = (
-    "concat('n', basename)",
-    "concat('r', license_role)",
-)  # items, beside the content: null
+# Items beside the content itself, whose item is null
+_NAME = "concat('n', basename)"
+_ROLE = "concat('r', license_role)"
 
 
 def _part(rows: DataFrame, item: str, size_class: str = "NULL", done: object = "NULL") -> DataFrame:

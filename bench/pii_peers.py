@@ -3,8 +3,8 @@
     python -m bench.pii_peers [--only detect-secrets dolma] [--split test] [--gibberish-model FILE]
 
 Each peer runs in an environment of its own under build/bench/pii-peers, made on demand, one after another in
-one run. Prints, for each, precision, recall and F1 per kind and MB/s of one core; ours first if its
-predictions are given with --ours. Predictions are kept in build/bench/pii/predictions.
+one run. Prints, for each, precision, recall and F1 per kind and MB/s of one core; ours first (the
+pattern layer's MB/s) if its predictions are given with --ours. Predictions are kept in build/bench/pii/predictions.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from bench import pii_peer_workers
 from bench.environments import python_of
 from bench.pii_files import CACHE, LABELS, LabelledFile, labelled_files
+from bench.pii_ours import pattern, texts_of
 from bench.pii_score import KINDS, Prediction, restricted, score
 from etl.errors import SourceError, StackmillError
 
@@ -74,8 +75,7 @@ def line_of(
             if one.found
             else "-"
         )
-    last = f"{speed:9.2f}" if speed else f"{'-':>9}"
-    return f"{peer:16}" + "".join(f"{cell:>13}" for cell in cells) + last
+    return f"{peer:16}" + "".join(f"{cell:>13}" for cell in cells) + f"{speed:9.2f}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,7 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         results = []
         if args.ours:
             rows = args.ours.read_text("utf-8").splitlines()
-            results.append(("ours", [Prediction(**json.loads(row)) for row in rows], 0.0))
+            speed = pattern(texts_of(files))[1] / 1e6
+            results.append(("ours", [Prediction(**json.loads(row)) for row in rows], speed))
         for peer in args.only or pii_peer_workers.PEERS:
             found, cost = run_peer(peer, files, args.cache / "predictions", args.gibberish_model)
             results.append((peer, found, cost["bytes"] / 1e6 / cost["seconds"]))

@@ -19,7 +19,7 @@ from pyspark.sql import types as T
 
 from etl.batches import gathered
 from etl.config import Config
-from etl.contents import contents_of_class, contents_with
+from etl.contents import class_sizes, contents_of_class, contents_with
 from etl.facts import annotators
 from etl.licenses import LICENSE_VERSION
 from etl.sources.records import STORED
@@ -75,7 +75,7 @@ def annotate(lake: Lake, config: AnnotateConfig) -> Counts:
     commit a table, so a killed run goes on with the next range.
     """
     due = lake.staged("due", due_contents(lake))
-    sizes = {row["size_class"]: row["count"] for row in due.groupBy("size_class").count().collect()}
+    sizes = class_sizes(due)
     num_due = sum(sizes.values())
     for low, high in _ranges(-(-num_due // config.range_rows)):
         in_range = _between(low, high)

@@ -21,7 +21,7 @@ from pyspark.sql import types as T
 
 from etl.batches import gathered
 from etl.config import Config
-from etl.contents import contents_with
+from etl.contents import class_sizes, contents_with
 from etl.eligibility import described
 from etl.errors import ConfigError
 from etl.facts import annotators
@@ -180,9 +180,7 @@ def _changed_repos(lake: Lake, wanted: DataFrame) -> DataFrame:
 
 def _redacted(lake: Lake, rows: DataFrame, people: DataFrame, config: AssembleConfig) -> DataFrame:
     """`rows` with content. The few large files go first: each class has its own batch size."""
-    sizes = {
-        row["size_class"]: row["count"] for row in rows.groupBy("size_class").count().collect()
-    }
+    sizes = class_sizes(rows)
     contents, is_broadcast = lake.read(BLOBS), sum(sizes.values()) <= BROADCAST_FILES
     if is_broadcast:
         contents = contents_with(lake, rows)

@@ -43,6 +43,12 @@ def contents_with(lake: Lake, ids: DataFrame) -> DataFrame:
     return blobs.where(reduce(lambda left, right: left | right, terms, F.lit(False)))
 
 
+def class_sizes(rows: DataFrame) -> dict[int, int]:
+    """How many rows there are of each size class."""
+    counts = rows.groupBy("size_class").count().collect()
+    return {row["size_class"]: row["count"] for row in counts}
+
+
 def contents_of_class(
     lake: Lake, contents: DataFrame, wanted: DataFrame, size_class: int
 ) -> DataFrame:

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from etl.batches import gathered
-from etl.contents import contents_of_class, contents_with
+from etl.contents import class_sizes, contents_of_class, contents_with
 from etl.context_pii import lines, spark_nlp
 from etl.context_pii.config import ContextPiiConfig
 from etl.context_pii.model import Model, load_model
@@ -138,9 +138,7 @@ def _by_class(
     schema: T.StructType,
 ) -> DataFrame:
     """`function` over the contents of `wanted` (blob_id, size_class, ...), a class of sizes at a time."""
-    sizes = {
-        row["size_class"]: row["count"] for row in wanted.groupBy("size_class").count().collect()
-    }
+    sizes = class_sizes(wanted)
     contents = lake.read(BLOBS)
     if sum(sizes.values()) <= BROADCAST_CONTENTS:
         contents, wanted = contents_with(lake, wanted), F.broadcast(wanted)

@@ -24,6 +24,13 @@ SMALL_COMPILATIONS = (
     "-XX:LiveNodeCountInliningCutoff=12000 -XX:-DoEscapeAnalysis"
 )
 
+# A plan of the tests sees a few rows: to compile Java for it costs more than to interpret it. The cluster
+# of tests/jobs/test_standalone.py runs what is compiled.
+INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+
 
 def needs_spark(path: Path) -> bool:
     return "mark.spark" in path.read_text()
@@ -64,6 +71,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "spark.default.parallelism": "2",
             "spark.sql.warehouse.dir": str(scratch / "warehouse"),
             "spark.driver.memory": "2g",
+            **INTERPRETED,
             options: f"{LOCAL[options]} {SMALL_COMPILATIONS}",
         },
     )

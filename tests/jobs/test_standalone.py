@@ -1,6 +1,7 @@
 """A cluster whose executors have the wheel and not the repository: master and worker on loopback.
 
-It builds a lake that this process has refreshed, with other partitions and another order of sources.
+It builds a lake that this process has refreshed, killed at several of its writes, with other
+partitions and another order of sources.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
+from etl.tables import Table
 from jobs.__main__ import main
+from jobs.lake import DeltaLake
 from tests.clusters import HOME, spark_environment, standalone
 from tests.jobs import small
 from tests.jobs.lakes import configure, tables_of
@@ -73,7 +76,7 @@ def sources_to_change(built: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.timeout(1200)  # two refreshes, one of them in four processes
-def test_refresh_equals_rebuild_on_executors_that_have_the_wheel_and_order_is_nothing(
+def test_a_killed_refresh_equals_a_rebuild_on_executors_that_have_the_wheel_and_order_is_nothing(
     spark: Any,
     built: Path,
     sources_to_change: Path,
@@ -81,8 +84,10 @@ def test_refresh_equals_rebuild_on_executors_that_have_the_wheel_and_order_is_no
     master: str,
     executor_python: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A lake that saw a change, a removal and an addition is the lake of what is left, built at once."""
+    """A lake that saw a change, a removal, an addition and kills is the lake of what is left, built at
+    once."""
     sources = yaml.safe_load((built / "pipeline.yaml").read_text())["ingest"]["sources"]
     refreshed = tmp_path / "refreshed"
     path = configure(refreshed, sources)
@@ -94,7 +99,8 @@ def test_refresh_equals_rebuild_on_executors_that_have_the_wheel_and_order_is_no
     small.write_tree(
         trees / "fay", {"LICENSE": small.MIT.format(name="Fay"), "fay.py": small.OTHER}
     )
-    assert main(["refresh", "--conf", path]) == 0
+    killed = refresh_killed_between_its_writes(path, monkeypatch)
+    assert len(killed) >= 3, killed
 
     rebuilt = tmp_path / "rebuilt"
     said = submit(master, executor_python, configure(rebuilt, sources[::-1]))
@@ -111,6 +117,32 @@ def test_refresh_equals_rebuild_on_executors_that_have_the_wheel_and_order_is_no
     found, expected = tables_of(spark, refreshed), tables_of(spark, rebuilt)
     for name in expected:
         assert found[name] == expected[name], name
+
+
+def refresh_killed_between_its_writes(conf: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Killed after its third write, called again and killed after its fourth, and so on to the end; the
+    tables that it wrote last."""
+    go_on = DeltaLake._written
+    written: list[str] = []
+    killed: list[str] = []
+
+    def failing(self: DeltaLake, table: Table) -> None:
+        go_on(self, table)
+        written.append(table.name)
+        if len(written) == 3 + len(killed):
+            killed.append(table.name)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeltaLake, "_written", failing)
+        for _ in range(20):
+            written.clear()
+            try:
+                assert main(["refresh", "--conf", conf]) == 0
+            except KeyboardInterrupt:
+                continue
+            return killed
+    raise AssertionError(f"no end in sight, killed at {killed}")
 
 
 def submit(master: str, executor_python: Path, conf: str) -> str:

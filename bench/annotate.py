@@ -45,7 +45,7 @@ from etl.annotate import (
     annotate_batches,
     due_contents,
 )
-from etl.contents import contents_of_class
+from etl.contents import contents_of_class, next_append
 from etl.ingest import size_class
 from etl.licenses import license_role
 from etl.tables import BLOBS, FACT_TABLES, FILES
@@ -142,7 +142,7 @@ def write_lake(
         writer.close()
         found = lake.spark.read.parquet(f"{folder}/rows.parquet")
         contents = found.repartition(max(2, total >> 25)).sortWithinPartitions(*BLOBS.order)
-        lake.append(BLOBS, contents.select(*BLOBS.columns))
+        lake.append(BLOBS, contents.withColumn("added", F.lit(next_append(lake)).cast("long")))
         stored = found.select(
             "path", "basename", "blob_id", "text_id", "license_role", "size_bytes",
             F.lit("0" * 32).alias("repo_id"), F.lit("bench").alias("repo_name"),

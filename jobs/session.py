@@ -31,8 +31,9 @@ RUNTIME = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.compression.codec": "zstd",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # Parquet skips the pages without any of so many values; of more only their range is used.
-    "spark.sql.parquet.pushdown.inFilterThreshold": "1024",
+    # Parquet skips the pages without any of so many values; of more only their range is used. Each is a
+    # level of the stack of a task's thread.
+    "spark.sql.parquet.pushdown.inFilterThreshold": "256",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     # Sets of names are gathered by hashing up to so many keys a task; the default, 128, always sorts.
     "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "65536",

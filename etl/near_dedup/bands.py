@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from etl.facts.kernels import kernel
+from etl.facts.kernels import Mask, kernel
 from etl.facts.minhash import mix
 
 NEW, COMPLETE, DEFERRED = 0, 1, 2
@@ -106,6 +106,15 @@ def in_order(hashes: Words) -> Ints:
             j -= 1
         order[j] = row
     return order
+
+
+def is_among(hashes: Words, others: Words) -> Mask:
+    """Which of the hashes are in `others`, which ascend."""
+    if len(others) == 0:
+        return np.zeros(len(hashes), np.bool_)
+    places = np.searchsorted(others, hashes).clip(max=len(others) - 1)
+    found: Mask = others[places] == hashes
+    return found
 
 
 def find(

@@ -1,8 +1,8 @@
 """Which pairs may be alike?    new documents, signatures, band_index -> candidate pairs, blocks to defer
 
-Spark moves band rows packed (see `etl.near_dedup.arrow`): 16 bytes a band of a new document in one
-shuffle, and as much of each that the index holds, as some thousand binaries; kernels sort and join
-them. What a part finds, and its rows for the index, are staged together.
+Spark moves band rows packed (see `etl.near_dedup.arrow`), as some thousand binaries: 16 bytes a band of a
+new document in one shuffle, and as much of each row of the index that one of them meets; kernels sort
+and join them. What a part finds, and its rows for the index, are staged together.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from etl.tables import BAND_INDEX, SIGNATURES
 SKETCH_ROWS = 1024  # sketches, or rows of the index, in an Arrow batch: 64 MB at most
 PART_BYTES = 16 << 20
 INDEX_ROWS = 1 << 12  # band rows in a row of the index: 64 KB
+MET_BANDS = 1 << 23  # hashes that are sent to every task which reads the index: 64 MB
 
 PAIRS_KIND, STARS_KIND, DEFERRED_KIND, MATES_KIND = 0, 1, 2, 3
 
@@ -78,18 +79,29 @@ def _document(splits: dict[str, int]) -> Column:
 
 
 def find_buckets(
-    lake: Lake, sketches: DataFrame, deferred: Ints, bits: int, config: NearDedupConfig
+    lake: Lake,
+    sketches: DataFrame,
+    num_new: int,
+    deferred: Ints,
+    bits: int,
+    config: NearDedupConfig,
 ) -> DataFrame:
     """document, sketch of what is new -> `FOUND`, staged: what the buckets hold, and index rows.
 
     `deferred`: documents of the index that are. Cost: one read of the new sketches and of the
-    index; one shuffle of 16 bytes a band of the new and the held documents.
+    index; one shuffle of 16 bytes a band of the new documents, and of the held ones that share it. Of
+    more than MET_BANDS new bands all of the index is shuffled.
     """
     lake.batch_rows(SKETCH_ROWS)
     rows = sketches.select("document", "sketch").mapInArrow(_Bands(config, bits), BANDS)
     if lake.exists(BAND_INDEX):
+        met: bands.Words | None = None
+        if num_new * (config.bands + 1) <= MET_BANDS:
+            rows = lake.staged("bands", rows)
+            new = [row["band_hash"] for row in rows.select("band_hash").collect()]
+            met = np.unique(unpacked(new, [1])[0].view(np.uint64))
         held = lake.read(BAND_INDEX).select("band_hash", "document")
-        rows = rows.unionByName(held.mapInArrow(_Held(bits), BANDS))
+        rows = rows.unionByName(held.mapInArrow(_Held(bits, met), BANDS))
     buckets = rows.repartition("part").sortWithinPartitions("part")
     return lake.staged("buckets", buckets.mapInArrow(_Buckets(config, deferred, bits), FOUND))
 
@@ -108,13 +120,18 @@ class _Bands:
 
 
 class _Held:
-    def __init__(self, bits: int) -> None:
-        self.bits = bits
+    """`met`: the hashes of new documents, ascending; None: all of the index is taken."""
+
+    def __init__(self, bits: int, met: bands.Words | None) -> None:
+        self.bits, self.met = bits, met
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             hashes = unpacked(buffers_of(batch.column("band_hash")), [1])[0].view(np.uint64)
             documents = unpacked(buffers_of(batch.column("document")), [1])[0]
+            if self.met is not None:
+                is_met = bands.is_among(hashes, self.met)
+                hashes, documents = hashes[is_met], documents[is_met]
             found = bands.split_bands(hashes.reshape(-1, 1), documents, self.bits)
             yield _bands_batch(*found, bands.COMPLETE)
 
@@ -162,8 +179,8 @@ class _Buckets:
         kinds = np.full(len(hashes), bands.NEW, np.uint8)
         if len(held):
             held_hashes, held_documents = _sorted(held)
-            met = np.isin(held_hashes, hashes)
-            held_hashes, held_documents = held_hashes[met], held_documents[met]
+            is_met = bands.is_among(held_hashes, hashes)
+            held_hashes, held_documents = held_hashes[is_met], held_documents[is_met]
             is_deferred = np.isin(held_documents, self.deferred)
             roles = np.where(is_deferred, bands.DEFERRED, bands.COMPLETE).astype(np.uint8)
             hashes = np.concatenate((hashes, held_hashes))

@@ -39,8 +39,8 @@ from etl.near_dedup.prune import CONTENTS
 from etl.stage import Lake
 from etl.tables import BLOBS
 
-# Ids that one scan looks up (Parquet's filter is a tree as deep), and scans that a look-up may take
-LOOK_UP_IDS, LOOK_UPS = 1024, 4
+LOOK_UP_IDS, LOOK_UPS = 1024, 4  # ids that one scan looks up; scans that a look-up may take
+LIST_IDS = 32  # in a list of SQL
 
 # Roles of a content: its set is the document's; it must be like that set; the one it must be like
 OWNER, MATE, MODEL = 0, 1, 2
@@ -97,10 +97,22 @@ def _looked_up(lake: Lake, blob: Ints) -> DataFrame:
         return contents
     ids = ids_of_words(blob).to_pylist()
     scans = [
-        contents.where(f"blob_id IN ({', '.join(map(repr, ids[start : start + LOOK_UP_IDS]))})")
+        contents.where(is_one_of(ids[start : start + LOOK_UP_IDS]))
         for start in range(0, len(ids), LOOK_UP_IDS)
     ]
     return reduce(DataFrame.unionByName, scans, contents.where(F.lit(False)))
+
+
+def is_one_of(ids: list[str]) -> str:
+    """Whether blob_id is, as a tree of short lists. Parquet's reader serialises a list as a chain, some
+    levels of the stack for each of its values: a thousand overflow it while the JVM is cold, and Spark
+    then waits for ever."""
+    lists = [ids[start : start + LIST_IDS] for start in range(0, len(ids), LIST_IDS)]
+    terms = [f"blob_id IN ({', '.join(map(repr, some))})" for some in lists]
+    while len(terms) > 1:
+        pairs = [terms[start : start + 2] for start in range(0, len(terms), 2)]
+        terms = [f"({' OR '.join(pair)})" for pair in pairs]
+    return terms[0]
 
 
 def _unpack_places(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -48,9 +48,10 @@ from etl.tables import (
 def near_dedup(lake: Lake, config: NearDedupConfig) -> Counts:
     """Brings the five tables up to date.
 
-    Cost of a new document: its sketch read once, its band rows (16 bytes a band) shuffled once and
-    the index with them. Of a document in a candidate pair: its sketch again; of one whose pair
-    passes the bounds, or that is deferred: its content, shipped as 8 bytes a shingle.
+    Cost of a new document: its sketch read once, its band rows (16 bytes a band) shuffled once with
+    what they meet in the index, all of which is read. Of a document in a candidate pair: its sketch
+    again; of one whose pair passes the bounds, or that is deferred: its content, shipped as 8 bytes
+    a shingle.
     """
     for similarity, probability in config.curve():
         lake.progress("near_dedup: similarity %.2f is compared in %.5f", similarity, probability)
@@ -206,10 +207,10 @@ def _meet(
     held = _Blocked(_NONE, _NONE)
     if lake.exists(UNVERIFIED):
         held = _Blocked(*collect_columns(lake, lake.read(UNVERIFIED).select("document", "block")))
-    # The index comes along whole: its parts are to be as small as those of a first build
+    # Much of the index may come along: its parts are to be as small as those of a first build
     num_all = num_new if new is None else lake.read(SIGNATURES).count()
     bits = candidates.part_bits(num_all, config)
-    found = candidates.find_buckets(lake, sketches, held.document, bits, config)
+    found = candidates.find_buckets(lake, sketches, num_new, held.document, bits, config)
     apart: list[str] = []
     deferred, kept = held, NONE_DEFERRED
     for number, some in enumerate(candidates.slices(lake, found, config.driver_pairs)):

@@ -18,6 +18,7 @@ from etl.errors import ContractError
 from etl.facts.minhash import signatures
 from etl.near_dedup import bands, blocks, greedy, similarity
 from etl.near_dedup.config import Bounds, NearDedupConfig, config_of
+from etl.near_dedup.contents import is_one_of
 from etl.near_dedup.elect import Edges, elect
 
 CONFIG = NearDedupConfig()
@@ -253,3 +254,18 @@ def test_a_scheme_is_read_back_and_a_strange_one_is_refused() -> None:
 def test_more_bands_than_positions_are_refused() -> None:
     with pytest.raises(ValidationError, match="at most 256"):
         NearDedupConfig(bands=52, rows=5)
+
+
+def test_ids_are_looked_up_by_a_shallow_tree_of_short_lists() -> None:
+    """A list of a thousand overflows the stack of the thread that reads Parquet, and the job hangs."""
+    for count in (1, 32, 33, 1000, 1024):
+        ids = [f"{i:064x}" for i in range(count)]
+        term = is_one_of(ids)
+        lists = [re.findall("'([0-9a-f]+)'", some) for some in re.findall(r"IN \(([^)]*)\)", term)]
+        assert [one for some in lists for one in some] == ids
+        assert max(map(len, lists)) <= 32
+        depth = deepest = 0
+        for sign in term:
+            depth += (sign == "(") - (sign == ")")
+            deepest = max(deepest, depth)
+        assert deepest <= 6

@@ -16,7 +16,8 @@ from etl.decide import DecideConfig, decide
 from etl.errors import ConfigError
 from etl.facts import annotators
 from etl.facts.minhash import signatures
-from etl.near_dedup import similarity
+from etl.near_dedup import bands, candidates, similarity
+from etl.near_dedup.arrow import unpacked
 from etl.near_dedup.config import Bounds, NearDedupConfig
 from etl.near_dedup.stage import near_dedup
 from etl.tables import (
@@ -217,6 +218,39 @@ def test_refresh_equals_rebuild_and_the_exact_answer_whatever_the_bounds(
     assert [rebuilt.version(table) for table in (PAIRS, UNVERIFIED, BAND_INDEX)] == versions
     with pytest.raises(ConfigError, match=r"must be at least 0.7.*rebuild"):
         run_decide(rebuilt, 0.6, Bounds())
+
+
+def test_the_index_finds_the_same_whether_all_of_it_is_shuffled_or_what_new_documents_meet(
+    spark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = corpus(3)
+    found = []
+    for bound in (candidates.MET_BANDS, 0):
+        monkeypatch.setattr(candidates, "MET_BANDS", bound)
+        lake = MemoryLake(spark)
+        for some in (files[:20], files):
+            write_lake(lake, some)
+            near_dedup(lake, NearDedupConfig(bucket_documents=4))
+            lake.clear_staging()
+        found.append([rows_of(lake, table) for table in (PAIRS, UNVERIFIED, DOCUMENTS)])
+    assert found[0] == found[1]
+    held = {hashlib.sha256(file["text"].encode()).hexdigest() for file in files[:20]}
+    pairs = lake.read(PAIRS).collect()
+    assert any((pair["blob_a"] in held) != (pair["blob_b"] in held) for pair in pairs)
+
+
+def test_of_the_index_only_what_new_documents_meet_is_taken() -> None:
+    hashes = np.array([7, 9, 9, 1 << 63], np.uint64)
+    documents = np.array([1, 2, 3, 4])
+    index = pa.RecordBatch.from_pydict(
+        {"band_hash": [hashes.tobytes()], "document": [documents.tobytes()]}
+    )
+    met = np.array([8, 9, 1 << 63], np.uint64)
+    (rows,) = candidates._Held(1, met)([index])
+    assert rows.column("part").to_pylist() == [0, 1]
+    assert rows.column("role").to_pylist() == [bands.COMPLETE] * 2
+    taken = [unpacked([value], [1])[0].tolist() for value in rows.column("document").to_pylist()]
+    assert taken == [[2, 3], [4]]
 
 
 def test_the_evidence_names_the_kept_twin_and_the_pair_is_exact(lake: MemoryLake) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from etl.tables import (
@@ -27,6 +28,7 @@ from etl.tables import (
     SOURCE_ERRORS,
     Table,
 )
+from jobs.__main__ import main
 from jobs.lake import DeltaLake
 
 COMPARED = (
@@ -62,3 +64,29 @@ def _shown(value: Any) -> str:
 
 def tables_of(spark: Any, folder: Path) -> dict[str, list[str]]:
     return {table.name: rows_of(spark, folder, table) for table in COMPARED}
+
+
+def refresh_killed_between_its_writes(conf: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Killed after its third write, called again and killed after its fourth, and so on to the end; the
+    tables that it wrote last."""
+    go_on = DeltaLake._written
+    written: list[str] = []
+    killed: list[str] = []
+
+    def failing(self: DeltaLake, table: Table) -> None:
+        go_on(self, table)
+        written.append(table.name)
+        if len(written) == 3 + len(killed):
+            killed.append(table.name)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeltaLake, "_written", failing)
+        for _ in range(20):
+            written.clear()
+            try:
+                assert main(["refresh", "--conf", conf]) == 0
+            except KeyboardInterrupt:
+                continue
+            return killed
+    raise AssertionError(f"no end in sight, killed at {killed}")

@@ -17,12 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
-from etl.tables import Table
-from jobs.__main__ import main
-from jobs.lake import DeltaLake
 from tests.clusters import HOME, spark_environment, standalone
 from tests.jobs import small
-from tests.jobs.lakes import configure, tables_of
+from tests.jobs.lakes import configure, refresh_killed_between_its_writes, tables_of
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -117,32 +114,6 @@ def test_a_killed_refresh_equals_a_rebuild_on_executors_that_have_the_wheel_and_
     found, expected = tables_of(spark, refreshed), tables_of(spark, rebuilt)
     for name in expected:
         assert found[name] == expected[name], name
-
-
-def refresh_killed_between_its_writes(conf: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Killed after its third write, called again and killed after its fourth, and so on to the end; the
-    tables that it wrote last."""
-    go_on = DeltaLake._written
-    written: list[str] = []
-    killed: list[str] = []
-
-    def failing(self: DeltaLake, table: Table) -> None:
-        go_on(self, table)
-        written.append(table.name)
-        if len(written) == 3 + len(killed):
-            killed.append(table.name)
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(DeltaLake, "_written", failing)
-        for _ in range(20):
-            written.clear()
-            try:
-                assert main(["refresh", "--conf", conf]) == 0
-            except KeyboardInterrupt:
-                continue
-            return killed
-    raise AssertionError(f"no end in sight, killed at {killed}")
 
 
 def submit(master: str, executor_python: Path, conf: str) -> str:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from etl.near_dedup.arrow import ids_of_words
-from etl.near_dedup.bands import Ints
+from etl.near_dedup.bands import Ints, rows_of
 
 Mask = npt.NDArray[np.bool_]
 
@@ -126,19 +126,17 @@ def outcomes(
     """(rows of `decisions`, rows of `duplicates`) of grouped files; `twins`: document and TWIN."""
     rows = np.arange(len(files))
     document = np.asarray(pc.fill_null(files.column("document"), 0))
-    order = np.argsort(linked.document)
-    place = _places(linked.document[order], document)
+    place = rows_of(linked.document, np.argsort(linked.document), document)
     is_linked = (place >= 0) & np.array(pc.is_valid(files.column("document")), np.bool_)
-    place = order[place] if len(order) else place
     standing = files.select(TWIN)
     kept_row = np.asarray(files.column("kept_row")).copy()
     if twins is not None:
-        by_document = np.argsort(np.asarray(twins.column("document")))
+        of_twins = np.asarray(twins.column("document"))
         standing = pa.concat_tables([standing, twins.select(TWIN)])
         kept = linked.kept[place[is_linked]]
-        twin = _places(np.asarray(twins.column("document"))[by_document], kept)
+        twin = rows_of(of_twins, np.argsort(of_twins), kept)
         is_other = kept != document[is_linked]
-        kept_row[np.flatnonzero(is_linked)[is_other]] = len(files) + by_document[twin[is_other]]
+        kept_row[np.flatnonzero(is_linked)[is_other]] = len(files) + twin[is_other]
     has_text = np.array(pc.is_valid(files.column("text_id")), np.bool_)
     kept_files = standing.combine_chunks().take(pa.array(kept_row, mask=~has_text))
     is_same = pc.equal(kept_files.column("text_id"), files.column("text_id"))
@@ -183,14 +181,6 @@ def _once(duplicates: pa.Table) -> pa.Table:
         return duplicates
     _, first = np.unique(_ranks(duplicates.column("blob_id")), return_index=True)
     return duplicates.take(pa.array(first))
-
-
-def _places(ordered: Ints, wanted: Ints) -> Ints:
-    """Where each is in the ascending `ordered`; -1 where it is not."""
-    if len(ordered) == 0:
-        return np.full(len(wanted), -1)
-    places = np.searchsorted(ordered, wanted).clip(max=len(ordered) - 1)
-    return np.where(ordered[places] == wanted, places, -1)
 
 
 def _decisions(

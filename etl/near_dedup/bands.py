@@ -13,12 +13,12 @@ block of deferred documents.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from etl.facts.kernels import Mask, kernel
+from etl.facts.kernels import kernel
 from etl.facts.minhash import mix
 
 NEW, COMPLETE, DEFERRED = 0, 1, 2
@@ -108,13 +108,18 @@ def in_order(hashes: Words) -> Ints:
     return order
 
 
-def is_among(hashes: Words, others: Words) -> Mask:
-    """Which of the hashes are in `others`, which ascend."""
-    if len(others) == 0:
-        return np.zeros(len(hashes), np.bool_)
-    places = np.searchsorted(others, hashes).clip(max=len(others) - 1)
-    found: Mask = others[places] == hashes
-    return found
+def places_in(ordered: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> Ints:
+    """Where each of the wanted is first in `ordered`, which ascends; -1 where it is not."""
+    if len(ordered) == 0:
+        return np.full(len(wanted), -1)
+    places = np.searchsorted(ordered, wanted).clip(max=len(ordered) - 1)
+    return np.where(ordered[places] == wanted, places, -1)
+
+
+def rows_of(documents: Ints, order: Ints, wanted: Ints) -> Ints:
+    """The first row of each wanted document; -1 where there is none. `order` sorts the documents."""
+    places = places_in(documents[order], wanted)
+    return np.where(places < 0, -1, order[places]) if len(order) else places
 
 
 def find(

@@ -130,7 +130,7 @@ class _Held:
             hashes = unpacked(buffers_of(batch.column("band_hash")), [1])[0].view(np.uint64)
             documents = unpacked(buffers_of(batch.column("document")), [1])[0]
             if self.met is not None:
-                is_met = bands.is_among(hashes, self.met)
+                is_met = bands.places_in(self.met, hashes) >= 0
                 hashes, documents = hashes[is_met], documents[is_met]
             found = bands.split_bands(hashes.reshape(-1, 1), documents, self.bits)
             yield _bands_batch(*found, bands.COMPLETE)
@@ -179,7 +179,7 @@ class _Buckets:
         kinds = np.full(len(hashes), bands.NEW, np.uint8)
         if len(held):
             held_hashes, held_documents = _sorted(held)
-            is_met = bands.is_among(held_hashes, hashes)
+            is_met = bands.places_in(hashes, held_hashes) >= 0
             held_hashes, held_documents = held_hashes[is_met], held_documents[is_met]
             is_deferred = np.isin(held_documents, self.deferred)
             roles = np.where(is_deferred, bands.DEFERRED, bands.COMPLETE).astype(np.uint8)

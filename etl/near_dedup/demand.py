@@ -32,11 +32,11 @@ from etl.near_dedup.arrow import (
     unpacked,
     unpacked_sets,
 )
-from etl.near_dedup.bands import Ints, Sketches, Words
+from etl.near_dedup.bands import Ints, Sketches, Words, rows_of
 from etl.near_dedup.candidates import sketches_of
 from etl.near_dedup.config import NearDedupConfig
 from etl.near_dedup.contents import cut
-from etl.near_dedup.prune import rows_of, to_blocks
+from etl.near_dedup.prune import to_blocks
 from etl.near_dedup.transfer import local_columns
 from etl.near_dedup.verify import VERIFIED, verified_batch, verified_rows
 from etl.stage import Lake

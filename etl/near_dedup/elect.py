@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from etl.facts.kernels import Mask, kernel
-from etl.near_dedup.bands import Ints
+from etl.near_dedup.bands import Ints, rows_of
 from etl.near_dedup.blocks import link
 
 Floats = npt.NDArray[np.float64]
@@ -45,12 +45,7 @@ class Elected(NamedTuple):
 def elect(documents: Ints, edges: Edges) -> Elected:
     """`documents` in rank order; edges with others are left out. Cost: a sort of the edges."""
     order = np.argsort(documents)
-    ordered = documents[order]
-    ranks = []
-    for ends in (edges.left, edges.right):
-        places = np.searchsorted(ordered, ends).clip(max=max(len(ordered) - 1, 0))
-        is_there = ordered[places] == ends if len(ordered) else np.zeros(len(ends), np.bool_)
-        ranks.append(np.where(is_there, order[places] if len(ordered) else 0, -1))
+    ranks = [rows_of(documents, order, ends) for ends in (edges.left, edges.right)]
     is_used = (ranks[0] >= 0) & (ranks[1] >= 0) & (ranks[0] != ranks[1])
     first = np.minimum(*ranks)[is_used]
     second = np.maximum(*ranks)[is_used]

@@ -30,7 +30,7 @@ from etl.near_dedup.arrow import (
     unpacked,
     words_of_ids,
 )
-from etl.near_dedup.bands import Ints
+from etl.near_dedup.bands import Ints, rows_of
 from etl.near_dedup.candidates import SKETCH_ROWS, sketches_of
 from etl.near_dedup.config import NearDedupConfig
 from etl.near_dedup.transfer import local_columns
@@ -165,15 +165,6 @@ class _Prune:
             ],
             names=["kind", "packed"],
         )
-
-
-def rows_of(documents: Ints, order: Ints, wanted: Ints) -> Ints:
-    """The first row of each wanted document; -1 where there is none. `order` sorts the documents."""
-    ordered = documents[order]
-    if len(ordered) == 0:
-        return np.full(len(wanted), -1)
-    places = np.searchsorted(ordered, wanted).clip(max=len(ordered) - 1)
-    return np.where(ordered[places] == wanted, order[places], -1)
 
 
 def owner_first(document: Ints, is_new: Ints, blob: Ints) -> Ints:

@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 
 from etl.near_dedup import candidates
 from etl.near_dedup.arrow import ID_WORDS
-from etl.near_dedup.bands import Ints
+from etl.near_dedup.bands import Ints, rows_of
 from etl.near_dedup.blocks import components
 from etl.near_dedup.candidates import Candidates, signatures_of
 from etl.near_dedup.config import NearDedupConfig
@@ -278,13 +278,9 @@ def _not_in_one_block(found: Candidates, deferred: _Blocked) -> tuple[Ints, Ints
     """Candidate pairs but for those of two deferred documents of one block."""
     if len(deferred.document) == 0:
         return found.left, found.right
-    order = np.argsort(deferred.document)
-    known, block = deferred.document[order], deferred.block[order]
-    labels = []
-    for documents in (found.left, found.right):
-        places = np.searchsorted(known, documents).clip(max=len(known) - 1)
-        labels.append((known[places] == documents, block[places]))
-    is_one = labels[0][0] & labels[1][0] & (labels[0][1] == labels[1][1])
+    known, block = deferred.document, deferred.block
+    left, right = (rows_of(known, np.argsort(known), ends) for ends in (found.left, found.right))
+    is_one = (left >= 0) & (right >= 0) & (block[left] == block[right])
     return found.left[~is_one], found.right[~is_one]
 
 

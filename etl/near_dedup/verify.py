@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame
 
 from etl.near_dedup import blocks, similarity
 from etl.near_dedup.arrow import ids_of_words, of_kind, parts_of, unpacked
-from etl.near_dedup.bands import Ints
+from etl.near_dedup.bands import Ints, rows_of
 from etl.near_dedup.config import NearDedupConfig
 from etl.near_dedup.contents import (
     MATE,
@@ -36,7 +36,6 @@ from etl.near_dedup.prune import (
     Survivors,
     owner_first,
     pair_rows,
-    rows_of,
     to_blocks,
 )
 from etl.stage import Lake

@@ -20,7 +20,7 @@ from bench import pii_peer_workers
 from bench.environments import python_of
 from bench.pii_files import CACHE, LABELS, LabelledFile, labelled_files
 from bench.pii_ours import pattern, texts_of
-from bench.pii_score import KINDS, Prediction, restricted, score
+from bench.pii_score import KINDS, Prediction, of_split, restricted, score
 from etl.errors import SourceError, StackmillError
 
 ENVIRONMENTS = Path("build/bench/pii-peers")
@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{'':16}" + "".join(f"{kind:>13}" for kind in (*KINDS, "SECRET")) + "     MB/s\n"
         )
         for peer, found, speed in results:
-            half, mine = restricted(files, found, split)
+            half, mine = restricted(files, found, of_split(split))
             sys.stdout.write(line_of(peer, half, mine, speed) + "\n")
     return 0
 

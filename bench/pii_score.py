@@ -17,11 +17,12 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.pii_files import LabelledFile, Span, parse_with_files
+from etl.facts.language import classify_text
 
 KINDS = ("EMAIL", "IP_ADDRESS", "KEY", "PASSWORD", "USERNAME", "NAME")
 SECRETS = frozenset({"KEY", "PASSWORD"})
@@ -262,16 +263,28 @@ def places(files: Sequence[LabelledFile], predictions: Sequence[Prediction]) -> 
 
 
 def restricted(
-    files: Sequence[LabelledFile], predictions: Sequence[Prediction], split: str
+    files: Sequence[LabelledFile],
+    predictions: Sequence[Prediction],
+    is_in: Callable[[LabelledFile], bool],
 ) -> tuple[list[LabelledFile], list[Prediction]]:
-    """One half of the set and the predictions of its files, renumbered."""
-    places_ = {
-        old: new for new, old in enumerate(i for i, f in enumerate(files) if f.split == split)
-    }
+    """Part of the set and the predictions of its files, renumbered."""
+    places_ = {old: new for new, old in enumerate(i for i, f in enumerate(files) if is_in(f))}
     return (
         [files[old] for old in places_],
         [replace(one, file=places_[one.file]) for one in predictions if one.file in places_],
     )
+
+
+def of_split(split: str) -> Callable[[LabelledFile], bool]:
+    """Whether a file is of this half."""
+    return lambda file: file.split == split
+
+
+def is_source(file: LabelledFile) -> bool:
+    """Whether it is written in a programming language: no prose, data or markup."""
+    name = file.path.rpartition("/")[2]
+    verdict, _ = classify_text(name, file.text.decode("utf-8", "replace"))
+    return verdict.language_type == "programming"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -282,8 +295,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, files = parse_with_files(parser, argv)
     rows = [Prediction(**json.loads(line)) for line in args.predictions.read_text().splitlines()]
     for split in (args.split,) if args.split else ("dev", "test"):
-        half, found = restricted(files, rows, split)
+        half, found = restricted(files, rows, of_split(split))
         sys.stdout.write(f"\n{split}: {len(half)} files\n{table(half, found)}\n\n")
+        sources, in_sources = restricted(half, found, is_source)
+        sys.stdout.write(
+            f"{split}: its {len(sources)} source files\n{table(sources, in_sources)}\n\n"
+        )
         if any(one.layer for one in found):
             of_layers = confusion_table(confusion(half, layered(found)))
             sys.stdout.write(f"{layer_table(half, found)}\n\n{of_layers}\n\n")

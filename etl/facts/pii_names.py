@@ -69,7 +69,7 @@ _YEARS = re.compile(
     rb"(?:(?i:copyright|\(c\)|\xc2\xa9|&copy;|by|portions|present|text\b|__)|[\s,:;.\-]"
     rb"|\xe2\x80\x93|(?:19|20)\d\d|\d\d|[\"']?[ ]?[=:] ?[ubrf]?[\"']{1,3})*"
 )
-_SPLIT = re.compile(rb"\s*(?:,|;|/|&|(?<![\w\x80-\xff])(?:and|und|et)(?![\w\x80-\xff])|\|)\s*")
+_SPLIT = re.compile(rb"\s*(?:(?:,|;|/|&|(?<![\w\x80-\xff])(?:and|und|et)(?![\w\x80-\xff])|\|)\s*)+")
 _STOP = re.compile(
     rb"(?i)all rights|licen[sc]ed|(?<![ .][A-Z])\.\s|<|\(|\[|https?:|\bunder\b|\bfor\b|\bsee\b|\bthe\b|\*/|-->|\"|'''"
 )

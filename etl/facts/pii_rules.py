@@ -180,6 +180,7 @@ HINTS: tuple[Hint, ...] = (
     _users("todo", pii_users.TODO_HINT, pii_users.check_todo),
     _users("home", pii_users.HOME_HINT, pii_users.check_home),
     _users("profile", pii_users.PROFILE_HINT, pii_users.check_profile),
+    _users("home_page", pii_users.HOME_PAGE_HINT, pii_users.check_home_page),
     _users("revision", pii_users.REVISION_HINT, pii_users.check_revision),
     _users("ssh", pii_users.SSH_HINT, pii_users.check_ssh),
     _users("author_login", pii_users.AUTHOR_LOGIN_HINT, pii_users.check_author_login),

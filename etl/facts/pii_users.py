@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from etl.facts.pii_names import is_username
+from etl.facts.pii_names import is_somebody_named, is_username
 from etl.facts.pii_text import is_placeholder, is_template
 
-MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN, REVISION, BESIDE_NAME = (
+MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN, REVISION, BESIDE_NAME, HOME_PAGE = (
     "mention", "todo_owner", "home_directory", "profile", "ssh_login", "author_login", "revision_login",
-    "login_beside_name",
+    "login_beside_name", "home_page",
 )  # fmt: skip
-RULES = (MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN, REVISION, BESIDE_NAME)
+RULES = (MENTION, TODO, HOME, PROFILE, SSH, AUTHOR_LOGIN, REVISION, BESIDE_NAME, HOME_PAGE)
 
 
 class User(NamedTuple):
@@ -41,6 +41,7 @@ PROFILE_HINT = (
     rb"|linkedin\.com/in/|reddit\.com/u(?:ser)?/|pypi\.org/user/|medium\.com/@|dev\.to/|launchpad\.net/~|npmjs\.com/~|sr\.ht/~"
     rb"|people\.[a-z]{2,20}\.(?:org|com|net)/~)[A-Za-z0-9@~]"
 )
+HOME_PAGE_HINT = rb"/~[A-Za-z]|\bgist\.github\.com/[A-Za-z0-9]"
 REVISION_HINT = rb"\$(?:Id|Header|FreeBSD|NetBSD|OpenBSD): [^$\n]{8,160}\$|\$(?:Author|LastChangedBy): [^$\n]{2,40}\$"
 SSH_HINT = rb"\b(?:ssh|scp|sftp|rsync|mosh) [^\n@]{0,60}[A-Za-z0-9_]@[A-Za-z0-9]"
 AUTHOR_LOGIN_HINT = (
@@ -74,6 +75,12 @@ _BEHIND_MENTION = re.compile(  # a path, a call; `the @scorer decorator`
 _BEHIND_PROFILE = re.compile(rb"/?(?:[\s\"'`)>\]},;|*]|\.(?:\s|\Z)|:\s|\\n|&gt;|</|\Z)")
 _OF_ANOTHER = re.compile(
     rb"(?i)(?<!//www)(?<!mobile)[A-Za-z0-9-]\.(?:github|gitlab|twitter)\.com/\Z"
+)
+_BEHIND_HOME_PAGE = re.compile(rb"[/\s\"'`)>\],;|*#]|\.(?:\s|\Z)|\Z")
+_BEHIND_GIST = re.compile(rb"/(?:[0-9a-f]{20,40}|[0-9]{4,9})\b")
+_BEFORE_HOME_PAGE = re.compile(  # hosts of projects have `~owner/project`
+    rb"//(?!(?:www\.|code\.|git\.|answers\.|bugs\.)?(?:launchpad\.net|sr\.ht|npmjs\.com))[A-Za-z0-9.-]{4,60}(?::[0-9]{2,5})?"
+    rb"/(?:[A-Za-z]{1,12}/)?~\Z"
 )
 _TICKET = re.compile(rb"(?i)(?:gh|bug|issue|b|pr|bpo|ticket|jira|v|py|rfc|pep)[-_#]?\d+|\d+")
 _DEFINED = re.compile(rb"\b(?:def|function|fn|func|class) \w+\(\Z")
@@ -111,6 +118,24 @@ _ROLES = frozenset(
     b" httpd gitrepo ansible tomcat jboss nodejs projects otheruser person nginx mysite devuser deploy"
     b" babel angular vue react rollup testing-library typescript-eslint eslint jest emotion mui storybook".split()
 )
+# What real packages write behind `@` as a decorator or a tag, in eight files or more, and is no word.
+_DECORATORS = frozenset(
+    b"abstractclassmethod abstractproperty addboth addcallback addcleanup adderrback ajax appender"
+    b" assertargspecmatches asynccontextmanager audiences backupdriver basespatialfield batchable boundscheck"
+    b" cacheit ccall cclass cdivision celery cinder cpow cvar dbt ddt deco1 deco2 deco3 deconstructible decor"
+    b" decorator1 decorator2 deferredlocked deprecatedproperty disablerifnotfound enginefacade errorhandler"
+    b" errstate exceptval expectedfailure extsetup featuredeprecated featurenew featurenewkwargs filesetpredicate"
+    b" flake8ext freelist guvectorize hookimpl implementer ingress inproceedings interfaceutil interpreterobject"
+    b" ivar jitclass jsontags lazyattr lazyproperty learner linetrace linkpath loadfile localrepo lockutils"
+    b" loopingcall lun metadata monitors njit noargsflattening nochange nokwargs nonecheck noposargs nova onlylib"
+    b" overflowcheck permittedkwargs prop2 propertycache pyunit randomnameresourcegrouppreparer remotable replicas"
+    b" returntype revsetpredicate sharedmethod singledispatchmethod singletondecorator skipbefore35"
+    b" skipifdbfeature skipifnoexecutable skipifnopkgconfig skipnonenglish skipunless skipunlessdbfeature"
+    b" skipunlessplatformis skipwithoutipv6 slugify srid status stringfilter strmethod structref subjects"
+    b" subresource taints templatefilter templatekeyword tenacity testme testtools testutils tfds tolerations"
+    b" tooslow uisetup unbox uncertainty undoc unfilteredmethod unfilteredpropertycache updatemethod verbs"
+    b" volumedriver webob widgettest wireprotov1peer wrapcommand wrapfunction wsgify xthreaded zpublish".split()
+)
 
 
 def check_mention(view: memoryview, low: int, high: int, hit: int) -> list[User]:
@@ -131,8 +156,16 @@ def check_mention(view: memoryview, low: int, high: int, hit: int) -> list[User]
         return []
     is_linked = before.endswith((b"[", b"(")) and after[:1] in (b"]", b")")
     is_credited = _CREDIT.search(before) or _NUMBERED.search(before) or _OF_AUTHOR.search(before)
+    is_credited = is_credited or _ends_in_name(before)
     is_sure = any(sign.search(before) for sign in (_BRACKET, _FIRM, _OF_AUTHOR))
     return [User(*found, MENTION, is_sure)] if is_linked or is_credited else []
+
+
+def _ends_in_name(before: bytes) -> bool:
+    """`Jane Doe @jane7`."""
+    words = [word.strip(b"(*/#-") for word in before.rstrip(b" ,").split()[-3:]]
+    tails = [words[-count:] for count in (2, 3) if len(words) >= count]
+    return any(all(tail) and is_somebody_named(b" ".join(tail)) for tail in tails)
 
 
 def check_todo(view: memoryview, low: int, high: int, hit: int) -> list[User]:
@@ -189,6 +222,20 @@ def check_profile(view: memoryview, low: int, high: int, hit: int) -> list[User]
         return []
     found = _handle(view, high, start)
     return [User(*found, PROFILE)] if found is not None else []
+
+
+def check_home_page(view: memoryview, low: int, high: int, hit: int) -> list[User]:
+    """`http://www.cs.school.edu/~jane7/code.html`, `https://gist.github.com/jane7/920215`."""
+    start = hit - 1
+    found = _handle(view, high, start)
+    if found is None:
+        return []
+    before = bytes(view[max(low, start - 90) : start])
+    is_gist = not before.endswith(b"~")
+    behind = _BEHIND_GIST if is_gist else _BEHIND_HOME_PAGE
+    is_one = behind.match(bytes(view[found[1] : min(high, found[1] + 44)]))
+    is_one = is_one and (is_gist or _BEFORE_HOME_PAGE.search(before))
+    return [User(*found, HOME_PAGE)] if is_one else []
 
 
 def check_ssh(view: memoryview, low: int, high: int, hit: int) -> list[User]:
@@ -278,6 +325,6 @@ def _handle(view: memoryview, high: int, start: int) -> tuple[int, int] | None:
 
 def is_somebody(name: bytes) -> bool:
     """No role, placeholder, template or common word."""
-    is_nobody = name.lower() in _ROLES or _OWN.match(name) is not None
-    is_nobody = is_nobody or is_placeholder(name) or is_template(name)
+    is_known = any(name.lower() in names for names in (_ROLES, _DECORATORS))
+    is_nobody = is_known or _OWN.match(name) or is_placeholder(name) or is_template(name)
     return not is_nobody and is_username(name)

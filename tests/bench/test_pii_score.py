@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,9 +133,16 @@ def test_each_layer_adds_to_those_before_it() -> None:
 def test_a_half_of_the_set_has_numbers_of_its_own() -> None:
     files = [labelled(split="test"), labelled(Span("KEY", *KEY)), labelled(split="test")]
     found = [Prediction(1, "KEY", *KEY), Prediction(2, "KEY", *KEY)]
-    half, mine = pii_score.restricted(files, found, "test")
+    half, mine = pii_score.restricted(files, found, pii_score.of_split("test"))
     assert half == [files[0], files[2]]
     assert mine == [Prediction(1, "KEY", *KEY)]
+
+
+def test_prose_and_data_are_no_source_files() -> None:
+    names = ["a.py", "b.c", "README.md", "c.json", "d.xml", "e.txt", "f.js"]
+    files = [replace(labelled(), path=f"thing/{name}") for name in names]
+    half, _ = pii_score.restricted(files, [], pii_score.is_source)
+    assert [file.path[-4:].lstrip("/") for file in half] == ["a.py", "b.c", "f.js"]
 
 
 def test_places_hold_no_value(tmp_path: Path) -> None:

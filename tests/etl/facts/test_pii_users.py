@@ -38,6 +38,17 @@ LOGINS = [
     ("# taken from code of the developer @jdoerfel7", ["jdoerfel7"]),
     ("// (Thanks to GitHub users @jane_or_joe and others)", ["jane_or_joe"]),
     ("# Copyright 2020 Jane Doerfel (jdoerfel)", ["jdoerfel"]),
+    ("// Jane Doerfel @octo-cat9, 2020", ["octo-cat9"]),
+    ("see http://www.cs.doerfel.edu/~jdoerfel7/code/a.html", ["jdoerfel7"]),
+    ("<a href='http://doerfel.edu:8080/people/~jdoerfel7'>", ["jdoerfel7"]),
+    ("# from https://gist.github.com/jdoerfel7/920215", ["jdoerfel7"]),
+    ("# from https://gist.github.com/jdoerfel7/5f2e1c0a9b8d7e6f5a4b3c2d1e0f9a8b", ["jdoerfel7"]),
+    ("https://gist.github.com/discover", []),
+    ("https://launchpad.net/~jdoerfel7/tool", []),
+    ("// Unit Test @octaldigits for numbers", []),
+    ("# * @octaldigits", []),
+    ("/* * - Jane @octaldigits", []),
+    ("cp a.c ~jdoerfel7/x //www/~", []),
     ("# Author: Jane Doerfel <octocat99>", ["octocat99"]),
     ("// see bryk (github.com/jdoerfel7) for more", ["jdoerfel7"]),
     ("https://stackoverflow.com/users/66/jdoerfel7", ["jdoerfel7"]),
@@ -85,6 +96,7 @@ LOGINS = [
     ("# see @octaldigits decorator of the module", []),
     ("replaced by @floatsuffix annotations", []),
     ("thanks to @jdoerfel7 tagging it", ["jdoerfel7"]),
+    ("- (#12, @njit) and by @guvectorize, too", []),
 ]
 
 
@@ -152,6 +164,7 @@ NAMES = [
     ),
     ("# Copyright (C) 2009  Jane Doerfel\n#               2010  Bob Roebuck\n", ["Jane Doerfel", "Bob Roebuck"]),
     ("# Authors: Jane Doerfel, Bob Roebuck,\n#   José Ñandú\n", ["Jane Doerfel", "Bob Roebuck", "José Ñandú"]),
+    ("# Authors: Jane Doerfel, Bob Roebuck, and José Ñandú\n", ["Jane Doerfel", "Bob Roebuck", "José Ñandú"]),
     ("# Author: Jane Doerfel\n#\n# Iron Kettle\n", ["Jane Doerfel"]),
     ("# Author: Jane Doerfel\n# Iron Kettle Rules\n", ["Jane Doerfel"]),
     ("[Iron Kettle](https://github.com/octo9/tool)", []),

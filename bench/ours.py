@@ -28,6 +28,7 @@ from pyspark.sql import functions as F
 from bench.corpus import COLUMNS
 from etl.annotate import annotate_contents
 from etl.batches import CONTENT_ROWS
+from etl.contents import next_append
 from etl.facts.annotators import SIGNATURES_BIT, SIGNATURES_VERSION
 from etl.flow import FLOW
 from etl.rules import Rules
@@ -65,7 +66,8 @@ def signatures(lake: DeltaLake) -> None:
         parts.append(lake.staged("signed", found))
     found = reduce(DataFrame.unionByName, parts)
     version = F.lit(SIGNATURES_VERSION).alias("version")
-    lake.append(SIGNATURES, found.select("blob_id", version, "signature.*"))
+    added = F.lit(next_append(lake, SIGNATURES)).cast("long").alias("added")
+    lake.append(SIGNATURES, found.select("blob_id", version, "signature.*", added))
     lake.clear_staging()
 
 

@@ -19,6 +19,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from etl.contents import next_append
 from etl.facts.annotators import SIGNATURES_VERSION
 from etl.facts.minhash import POSITIONS
 from etl.tables import BLOBS, FILES, REPOS, SIGNATURES, Table
@@ -53,6 +54,7 @@ def add(lake: DeltaLake, first: int, last: int) -> None:
         F.lit(SHINGLES).cast("long").alias("num_shingles"),
         F.xxhash64("id").alias("set_hash"),
         "sketch",
+        F.lit(next_append(lake, SIGNATURES)).cast("long").alias("added"),
     )
     files = ids.select(
         repo_id.alias("repo_id"),

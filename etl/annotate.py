@@ -19,7 +19,7 @@ from pyspark.sql import types as T
 
 from etl.batches import gathered
 from etl.config import Config
-from etl.contents import class_sizes, contents_of_class, contents_with
+from etl.contents import class_sizes, contents_of_class, contents_with, next_append
 from etl.facts import annotators
 from etl.licenses import LICENSE_VERSION
 from etl.sources.records import STORED
@@ -46,8 +46,11 @@ BLOB_GROUPS = (
 )
 
 
+OF_ROW = ("blob_id", "version", "added")  # columns of a table of facts that no annotator gives
+
+
 def _columns_of(table: Table) -> T.StructType:
-    return T.StructType([f for f in table.schema if f.name not in ("blob_id", "version")])
+    return T.StructType([f for f in table.schema if f.name not in OF_ROW])
 
 
 ANNOTATED = T.StructType(
@@ -182,6 +185,8 @@ def _commit(lake: Lake, annotated: DataFrame) -> None:
     for _, name, table, version in BLOB_GROUPS:
         found = annotated.where(F.col(name).isNotNull())
         rows[table] = found.select("blob_id", F.lit(version).alias("version"), f"{name}.*")
+    added = F.lit(next_append(lake, SIGNATURES)).cast("long")
+    rows[SIGNATURES] = rows[SIGNATURES].withColumn("added", added)
     for name, table, version in (
         ("names", NAME_FACTS, annotators.NAMES_VERSION),
         ("licenses", LICENSE_FACTS, LICENSE_VERSION),

@@ -1,4 +1,4 @@
-"""Which appends of `blobs` hold these contents?    ids -> the part of `blobs` they are in
+"""Which appends of a table hold these contents?    ids -> the part of `blobs` or `signatures` they are in
 
 A refresh appends what is new: it lies in data files of its own, whose log says so. What needs only that reads
 nothing else: 1 % of new content costs 1 % of a pass, and a scan of ids.
@@ -6,6 +6,7 @@ nothing else: 1 % of new content costs 1 % of a pass, and a scan of ids.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import reduce
 
 from pyspark.sql import DataFrame
@@ -13,14 +14,14 @@ from pyspark.sql import functions as F
 
 from etl.batches import CONTENT_ROWS
 from etl.stage import Lake
-from etl.tables import BLOBS
+from etl.tables import BLOBS, Table
 
 MAX_APPENDS = 256  # that are told apart
 
 
-def next_append(lake: Lake) -> int:
-    """`blobs.added` of rows that are appended now."""
-    version = lake.version(BLOBS)
+def next_append(lake: Lake, table: Table) -> int:
+    """`added` of rows that are appended now."""
+    version = lake.version(table)
     return 0 if version is None else version + 1
 
 
@@ -35,12 +36,21 @@ def contents_with(lake: Lake, ids: DataFrame) -> DataFrame:
     held = blobs.select("blob_id", "added").join(
         F.broadcast(ids.select("blob_id")), on="blob_id", how="left_semi"
     )
-    appends = [row["added"] for row in held.select("added").distinct().collect()]
-    if len(appends) > MAX_APPENDS:
-        return blobs
-    # By one each: of a list Delta compares the least and the greatest. Null: from an older version
+    return of_appends(blobs, appends_of(held))
+
+
+def appends_of(rows: DataFrame) -> list[int | None]:
+    """The distinct values of `added`. Null: from an older version."""
+    return [row["added"] for row in rows.select("added").distinct().collect()]
+
+
+def of_appends(rows: DataFrame, appends: Iterable[int | None]) -> DataFrame:
+    """Rows of these appends; all, where they are too many to be told apart."""
+    # By one each: of a list Delta compares the least and the greatest
     terms = [F.col("added").eqNullSafe(one) for one in appends]
-    return blobs.where(reduce(lambda left, right: left | right, terms, F.lit(False)))
+    if len(terms) > MAX_APPENDS:
+        return rows
+    return rows.where(reduce(lambda left, right: left | right, terms, F.lit(False)))
 
 
 def class_sizes(rows: DataFrame) -> dict[int, int]:

@@ -121,7 +121,7 @@ def rank_of() -> Column:
     is_dropped = (F.col("failed") != 0).cast("long")
     is_fork = F.coalesce("is_fork", F.lit(False)).cast("long")
     star_class = F.expr("CAST(floor(ln(1 + coalesce(stars, 0)) / ln(4) + 1e-9) AS LONG)")
-    depth = F.expr("CAST(length(path) - length(replace(path, '/', '')) AS LONG)")
+    depth = F.expr("CAST(octet_length(path) - octet_length(replace(path, '/', '')) AS LONG)")
     return (
         F.shiftleft(is_dropped, 60)
         + F.shiftleft(category, 56)

@@ -223,8 +223,10 @@ SIGNATURES = _table(
     "num_shingles long: distinct 5-token shingles; 0 under 5 tokens",
     "set_hash long: order-free hash of the shingle set; equal sets have equal hashes",
     "sketch binary: 256 little-endian uint32, to be compared for equality only; empty under 5 tokens",
+    "added long: version of this table at which the row was appended",
     key="blob_id version",
-    statistics="blob_id",
+    statistics="blob_id added",  # near_dedup reads what is new alone
+    volatile="added",
 )
 
 PII_SPANS = _table(
@@ -284,8 +286,10 @@ DOCUMENTS = _table(
     "is_split",
     "is_split boolean: another content has the set_hash but not the set: the key is its own",
     "scheme string: bands and floor that it was compared by; one value in all rows",
+    "added long: of its row in signatures",
     key="blob_id",
     statistics="blob_id document",
+    volatile="added",
 )
 
 BAND_INDEX = _table(

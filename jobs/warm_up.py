@@ -26,6 +26,7 @@ from etl.facts.pii_people import find_people
 from etl.near_dedup import greedy, similarity
 from etl.near_dedup.bands import (
     NEW,
+    are_met,
     band_hashes,
     find_sorted,
     in_order,
@@ -76,6 +77,7 @@ def compile_candidates() -> None:
     keys, owners, _ = split_bands(hashes, documents, 2)
     order = in_order(keys)
     kinds = np.full(len(keys), NEW, np.uint8)
+    are_met(keys[order], np.array([0, len(keys)]), np.unique(keys))
     limits = (config.bucket_documents, config.bucket_pairs)
     find_sorted(keys[order], owners[order], kinds, limits)
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from etl.facts.kernels import kernel
+from etl.facts.kernels import Mask, kernel
 from etl.facts.minhash import mix
 
 NEW, COMPLETE, DEFERRED = 0, 1, 2
@@ -114,6 +114,22 @@ def places_in(ordered: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> Ints:
         return np.full(len(wanted), -1)
     places = np.searchsorted(ordered, wanted).clip(max=len(ordered) - 1)
     return np.where(ordered[places] == wanted, places, -1)
+
+
+@kernel
+def are_met(hashes: Words, bounds: Ints, met: Words) -> Mask:
+    """Which hashes are among the `met`, which ascend as the hashes do from each bound to the next."""
+    found = np.zeros(len(hashes), np.bool_)
+    for run in range(len(bounds) - 1):
+        start, end = bounds[run], bounds[run + 1]
+        if start == end:
+            continue
+        place = np.searchsorted(met, hashes[start])
+        for i in range(start, end):
+            while place < len(met) and met[place] < hashes[i]:
+                place += 1
+            found[i] = place < len(met) and met[place] == hashes[i]
+    return found
 
 
 def rows_of(documents: Ints, order: Ints, wanted: Ints) -> Ints:

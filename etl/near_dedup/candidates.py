@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from etl.contents import of_appends
 from etl.facts import annotators, minhash
 from etl.near_dedup import bands
 from etl.near_dedup.arrow import (
@@ -36,6 +38,8 @@ SKETCH_ROWS = 1024  # sketches, or rows of the index, in an Arrow batch: 64 MB a
 PART_BYTES = 16 << 20
 INDEX_ROWS = 1 << 12  # band rows in a row of the index: 64 KB
 MET_BANDS = 1 << 23  # hashes that are sent to every task which reads the index: 64 MB
+
+Appends = list[int | None]  # values of `added`
 
 PAIRS_KIND, STARS_KIND, DEFERRED_KIND, MATES_KIND = 0, 1, 2, 3
 
@@ -61,13 +65,18 @@ def part_bits(num_documents: int, config: NearDedupConfig) -> int:
     return max(2, (num_bytes // PART_BYTES).bit_length())
 
 
-def signatures_of(lake: Lake, splits: dict[str, int] | None = None) -> DataFrame:
+def signatures_of(
+    lake: Lake, splits: dict[str, int] | None = None, appends: Appends | None = None
+) -> DataFrame:
     """Contents that have shingles, by the current version's signatures, with their `document`.
 
-    `splits`: documents of contents whose set hash belongs to another set.
+    `splits`: documents of contents whose set hash belongs to another set. `appends`: those alone.
     """
+    rows = lake.read(SIGNATURES)
+    if appends is not None:
+        rows = of_appends(rows, appends)
     is_current = F.col("version") == annotators.SIGNATURES_VERSION
-    rows = lake.read(SIGNATURES).where(is_current & (F.col("num_shingles") > 0))
+    rows = rows.where(is_current & (F.col("num_shingles") > 0))
     return rows.withColumn("document", _document(splits or {}))
 
 
@@ -130,7 +139,8 @@ class _Held:
             hashes = unpacked(buffers_of(batch.column("band_hash")), [1])[0].view(np.uint64)
             documents = unpacked(buffers_of(batch.column("document")), [1])[0]
             if self.met is not None:
-                is_met = bands.places_in(self.met, hashes) >= 0
+                lengths = np.array(pc.binary_length(batch.column("band_hash")), np.int64) // 8
+                is_met = bands.are_met(hashes, np.append(0, np.cumsum(lengths)), self.met)
                 hashes, documents = hashes[is_met], documents[is_met]
             found = bands.split_bands(hashes.reshape(-1, 1), documents, self.bits)
             yield _bands_batch(*found, bands.COMPLETE)

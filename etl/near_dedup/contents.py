@@ -40,6 +40,7 @@ from etl.stage import Lake
 from etl.tables import BLOBS
 
 LOOK_UP_IDS, LOOK_UPS = 1024, 4  # ids that one scan looks up; scans that a look-up may take
+LOOK_UP_SHARE = 64  # contents for each id that is looked up: of fewer the pages are most of `blobs`
 LIST_IDS = 32  # in a list of SQL
 
 # Roles of a content: its set is the document's; it must be like that set; the one it must be like
@@ -93,7 +94,8 @@ def content_rows(lake: Lake, wanted: Contents) -> DataFrame:
 def _looked_up(lake: Lake, blob: Ints) -> DataFrame:
     """Contents, these among them; ids ascend. Cost: of a few the pages they lie in, else all of `blobs`."""
     contents = lake.read(BLOBS).select("blob_id", "size_class", "content")
-    if len(blob) > LOOK_UPS * LOOK_UP_IDS:
+    is_many = len(blob) > LOOK_UPS * LOOK_UP_IDS
+    if is_many or LOOK_UP_SHARE * len(blob) > contents.count():
         return contents
     ids = ids_of_words(blob).to_pylist()
     scans = [

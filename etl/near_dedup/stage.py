@@ -24,11 +24,12 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from etl.contents import appends_of
 from etl.near_dedup import candidates
 from etl.near_dedup.arrow import ID_WORDS
 from etl.near_dedup.bands import Ints, rows_of
 from etl.near_dedup.blocks import components
-from etl.near_dedup.candidates import Candidates, signatures_of
+from etl.near_dedup.candidates import Appends, Candidates, signatures_of
 from etl.near_dedup.config import NearDedupConfig
 from etl.near_dedup.prune import owner_first, prune
 from etl.near_dedup.transfer import collect_columns, local_columns
@@ -58,7 +59,7 @@ def near_dedup(lake: Lake, config: NearDedupConfig) -> Counts:
     is_fresh = _starts_over(lake, config)
     splits = {} if is_fresh else splits_of(lake)
     counts = {"contents_new": 0, "contents_gone": 0}
-    new: DataFrame | None = None  # blob_id of what comes in; None: all
+    new: DataFrame | None = None  # blob_id and append of what comes in; None: all
     if is_fresh:
         num_new = counts["contents_new"] = signatures_of(lake).count()
     else:
@@ -66,11 +67,11 @@ def near_dedup(lake: Lake, config: NearDedupConfig) -> Counts:
         sizes = {row["change"]: row["count"] for row in changed.groupBy("change").count().collect()}
         counts = {f"contents_{change}": sizes.get(change, 0) for change in ("new", "gone")}
         num_new = counts["contents_new"]
-        new = changed.where("change = 'new'").select("blob_id")
+        new = changed.where("change = 'new'").select("blob_id", "added")
         if sizes.get("gone"):
             again = _take_out(lake, changed.where("change = 'gone'").select("blob_id", "document"))
             num_new += again.count()
-            new = new.unionByName(again.select("blob_id"))
+            new = new.unionByName(again.select("blob_id", "added"))
     if num_new:
         counts |= _add(lake, new, num_new, splits, config)
     elif not lake.exists(DOCUMENTS):  # no text has a shingle: `decide` must see that this has run
@@ -99,23 +100,32 @@ def splits_of(lake: Lake) -> dict[str, int]:
 
 
 def _changed(lake: Lake) -> DataFrame:
-    """blob_id, document, change: new or gone. Cost: one shuffle of ids, about 80 bytes each."""
-    held = lake.read(DOCUMENTS).select("blob_id", "document")
-    current = signatures_of(lake).select("blob_id", "set_hash")
-    both = held.join(current, on="blob_id", how="full")
+    """blob_id, document, added, change: new or gone.
+
+    Cost: two scans of ids. Only where what was appended before the last documents is not what they are
+    of, as contents are gone: one shuffle of ids, about 80 bytes each.
+    """
+    held = lake.read(DOCUMENTS).select("blob_id", "document", "added")
+    current = signatures_of(lake).select("blob_id", "set_hash", "added")
+    append = F.coalesce("added", F.lit(-1))  # null: from an older version
+    ids = (F.count("*"), F.expr("bit_xor(xxhash64(blob_id))"))
+    last, *of_held = held.agg(F.max(append), *ids).collect()[0]
+    if of_held == list(current.where(append <= last).agg(*ids).collect()[0]):
+        new = current.where(F.col("added") > last).withColumn("document", F.lit(None).cast("long"))
+        return new.select("blob_id", "document", "added", F.lit("new").alias("change"))
+    both = held.join(current.withColumnRenamed("added", "now"), on="blob_id", how="full")
     is_new, is_gone = F.col("document").isNull(), F.col("set_hash").isNull()
-    change = F.when(is_new, "new").when(is_gone, "gone")
     return (
-        both.withColumn("change", change)
+        both.withColumn("change", F.when(is_new, "new").when(is_gone, "gone"))
         .where("change IS NOT NULL")
-        .select("blob_id", "document", "change")
+        .select("blob_id", "document", F.coalesce("added", "now").alias("added"), "change")
     )
 
 
 def _take_out(lake: Lake, gone: DataFrame) -> DataFrame:
     """Deletes the documents that lost a content; what is left of them is to come in again."""
     lost = gone.select("document").distinct()
-    held = lake.read(DOCUMENTS).select("blob_id", "document")
+    held = lake.read(DOCUMENTS).select("blob_id", "document", "added")
     out = lake.staged("out", held.join(lost, on="document", how="left_semi"))
     again = lake.staged("again", out.join(gone.select("blob_id"), on="blob_id", how="left_anti"))
     pairs = lake.read(PAIRS).select("blob_a", "blob_b", "document_a", "document_b")
@@ -160,12 +170,13 @@ def _add(
         "content_bytes_read": 0,
     }
     due, num_due, known = new, num_new, dict(splits)
+    appends = None if new is None else appends_of(new)
     while num_due:  # again for contents whose hash turns out to be another set's
-        apart = _meet(lake, due, num_due, known, counts, config)
+        apart = _meet(lake, due, appends, num_due, known, counts, config)
         known |= _own_keys(lake, apart)
         due = lake.local_rows([(blob_id,) for blob_id in apart], "blob_id string")
         num_due = len(apart)
-    rows = signatures_of(lake, known).select("blob_id", "document")
+    rows = signatures_of(lake, known, appends).select("blob_id", "document", "added")
     if new is not None:
         rows = rows.join(new, on="blob_id", how="left_semi")
     is_split = F.col("blob_id").isin(list(known)) if known else F.lit(False)
@@ -186,12 +197,13 @@ def _own_keys(lake: Lake, apart: list[str]) -> dict[str, int]:
 def _meet(
     lake: Lake,
     new: DataFrame | None,
+    appends: Appends | None,
     num_new: int,
     splits: dict[str, int],
     counts: Counts,
     config: NearDedupConfig,
 ) -> list[str]:
-    """Compares the new contents with each other and with what is held; adds to `counts`.
+    """Compares the new contents (of these appends) with each other and with what is held; adds to `counts`.
 
     Returns contents that have the hash of another set than their own.
     """
@@ -199,7 +211,7 @@ def _meet(
     if new is None:
         sketches = signatures = signatures.withColumn("is_new", F.lit(True))
     else:
-        sketches = signatures.join(new, on="blob_id", how="left_semi")
+        sketches = signatures_of(lake, splits, appends).join(new, on="blob_id", how="left_semi")
         fresh = new.select("blob_id", F.lit(True).alias("is_new"))
         signatures = signatures.join(fresh, on="blob_id", how="left").withColumn(
             "is_new", F.coalesce("is_new", F.lit(False))

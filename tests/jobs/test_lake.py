@@ -69,7 +69,7 @@ def test_a_look_up_reads_the_pages_it_needs_and_finds_what_a_scan_finds(lake: De
 
 def contents(lake: DeltaLake, *names: str) -> object:
     """One content a name, as an append of its own."""
-    rows = [(name, 0, name, "utf-8", 1, name, next_append(lake)) for name in names]
+    rows = [(name, 0, name, "utf-8", 1, name, next_append(lake, BLOBS)) for name in names]
     return lake.local_rows(rows, BLOBS.schema).coalesce(1)
 
 
@@ -91,7 +91,7 @@ def test_contents_of_a_table_of_an_older_schema_are_read(lake: DeltaLake) -> Non
     older.withColumn("size_class", F.lit(0)).write.format("delta").partitionBy("size_class").save(
         place
     )
-    assert next_append(lake) == 1
+    assert next_append(lake, BLOBS) == 1
     lake.append(BLOBS, contents(lake, "c"))  # type: ignore[arg-type]
     for wanted, held in (("a", "AB"), ("c", "c"), ("bc", "ABc")):
         ids = lake.local_rows([(name,) for name in wanted], "blob_id string")

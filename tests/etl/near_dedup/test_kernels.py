@@ -269,3 +269,20 @@ def test_ids_are_looked_up_by_a_shallow_tree_of_short_lists() -> None:
             depth += (sign == "(") - (sign == ")")
             deepest = max(deepest, depth)
         assert deepest <= 6
+
+
+def test_what_is_met_is_what_is_among_it() -> None:
+    draw = np.random.default_rng(3)
+    runs = [np.sort(draw.integers(0, 1 << 63, size, np.uint64) * 2) for size in (0, 40, 1, 0, 200)]
+    runs[1][5:9] = runs[1][5]
+    hashes = np.concatenate(runs)
+    bounds = np.append(0, np.cumsum([len(run) for run in runs]))
+    others = draw.integers(0, 1 << 63, 50, np.uint64)
+    for met in (
+        np.unique(np.append(hashes[::7], others)),
+        others[:0],
+        hashes[-1:],
+        np.unique(hashes),
+    ):
+        found = bands.are_met(hashes, bounds, met)
+        assert found.tolist() == np.isin(hashes, met).tolist()

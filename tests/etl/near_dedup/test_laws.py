@@ -16,10 +16,10 @@ from etl.decide import DecideConfig, decide
 from etl.errors import ConfigError
 from etl.facts import annotators
 from etl.facts.minhash import signatures
-from etl.near_dedup import bands, candidates, similarity
+from etl.near_dedup import bands, candidates, contents, similarity
 from etl.near_dedup.arrow import unpacked
 from etl.near_dedup.config import Bounds, NearDedupConfig
-from etl.near_dedup.stage import near_dedup
+from etl.near_dedup.stage import _changed, near_dedup
 from etl.tables import (
     BAND_INDEX,
     DECISIONS,
@@ -46,8 +46,8 @@ File = dict[str, Any]
 TINY = {"block_bytes": 15_000}  # some eight of the texts
 
 
-def write_lake(lake: MemoryLake, files: list[File]) -> None:
-    """A lake up to `licenses`, with the signatures of its texts."""
+def write_lake(lake: MemoryLake, files: list[File], added: dict[str, int] | None = None) -> None:
+    """A lake up to `licenses`, with the signatures of its texts. `added`: by text; none: an older lake."""
     write(lake, files)
     texts = sorted({file["text"] for file in files})
     found = signatures(pa.array(texts, pa.string())).to_pylist()
@@ -55,6 +55,7 @@ def write_lake(lake: MemoryLake, files: list[File]) -> None:
         {
             "blob_id": hashlib.sha256(text.encode()).hexdigest(),
             "version": annotators.SIGNATURES_VERSION,
+            "added": (added or {}).get(text),
             **row,
         }
         for text, row in zip(texts, found, strict=True)
@@ -237,6 +238,49 @@ def test_the_index_finds_the_same_whether_all_of_it_is_shuffled_or_what_new_docu
     held = {hashlib.sha256(file["text"].encode()).hexdigest() for file in files[:20]}
     pairs = lake.read(PAIRS).collect()
     assert any((pair["blob_a"] in held) != (pair["blob_b"] in held) for pair in pairs)
+
+
+@pytest.mark.parametrize(
+    "stays", [lambda number: True, lambda number: number % 5 > 0, lambda number: number != 18]
+)
+def test_what_is_new_is_told_by_its_append_and_by_all_ids_where_some_are_gone(
+    spark: Any, lake: MemoryLake, stays: Any
+) -> None:
+    """20 files, then the others beside those that stay; the last case takes one of two equal sets."""
+    files = corpus(4)
+    first = {file["text"]: 0 for file in files[:20]}
+    write_lake(lake, files[:20], first)
+    near_dedup(lake, NearDedupConfig(bucket_documents=4))
+    kept = [file for number, file in enumerate(files[:20]) if stays(number)] + files[20:]
+    added = {file["text"]: first.get(file["text"], 1) for file in kept}
+    write_lake(lake, kept, added)
+    joins = _changed(lake)._jdf.queryExecution().optimizedPlan().toString().count("Join")
+    assert joins == int(len(kept) < len(files))
+    near_dedup(lake, NearDedupConfig(bucket_documents=4))
+    assert {row["added"] for row in lake.read(DOCUMENTS).collect()} == {0, 1}
+    assert near_dedup(lake, NearDedupConfig(bucket_documents=4))["contents_new"] == 0
+
+    rebuilt = MemoryLake(spark)
+    write_lake(rebuilt, kept, added)
+    near_dedup(rebuilt, NearDedupConfig(bucket_documents=4))
+    assert rows_of(rebuilt, DOCUMENTS) == rows_of(lake, DOCUMENTS)
+    decided = [run_decide(one, 0.7, Bounds()) for one in (lake, rebuilt)]
+    assert decided[0] == decided[1]
+
+
+def test_contents_are_the_same_looked_up_or_read_whole(
+    spark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = corpus(5)
+    found = []
+    for share in (0, contents.LOOK_UP_SHARE):
+        monkeypatch.setattr(contents, "LOOK_UP_SHARE", share)
+        lake = MemoryLake(spark)
+        write_lake(lake, files)
+        near_dedup(lake, NearDedupConfig())
+        found.append([rows_of(lake, table) for table in (PAIRS, DOCUMENTS)])
+    assert found[0] == found[1]
+    assert found[0][0]
 
 
 def test_of_the_index_only_what_new_documents_meet_is_taken() -> None:

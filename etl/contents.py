@@ -47,7 +47,7 @@ def appends_of(rows: DataFrame) -> list[int | None]:
 def of_appends(rows: DataFrame, appends: Iterable[int | None]) -> DataFrame:
     """Rows of these appends; all, where they are too many to be told apart."""
     # By one each: of a list Delta compares the least and the greatest
-    terms = [F.col("added").eqNullSafe(one) for one in appends]
+    terms = [F.col("added").eqNullSafe(F.lit(one)) for one in appends]
     if len(terms) > MAX_APPENDS:
         return rows
     return rows.where(reduce(lambda left, right: left | right, terms, F.lit(False)))

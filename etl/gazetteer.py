@@ -7,7 +7,7 @@ in all of its files when they are assembled.
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from etl.stage import Lake
@@ -28,7 +28,7 @@ def gazetteers(lake: Lake, version: int) -> DataFrame:
     )
     of_repos = lake.read(REPOS).select("repo_id", F.explode("people").alias("hash"))
     counted = of_files.unionByName(of_repos).groupBy("repo_id", "hash").count()
-    rank = Window.partitionBy("repo_id").orderBy(F.desc("count"), "hash")
-    most = counted.withColumn("rank", F.row_number().over(rank)).where(F.col("rank") <= MAX_HASHES)
-    people = most.groupBy("repo_id").agg(F.array_sort(F.collect_list("hash")).alias("people"))
+    by_count = F.collect_list(F.struct((-F.col("count")).alias("rarity"), "hash"))
+    most = F.slice(F.array_sort(by_count), 1, MAX_HASHES)
+    people = counted.groupBy("repo_id").agg(F.array_sort(most["hash"]).alias("people"))
     return people.withColumn("people_digest", F.sha2(F.to_json("people"), 256))

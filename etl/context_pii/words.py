@@ -14,11 +14,12 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from etl.facts.pii_names import COPYRIGHT_HOLDER, NAME, is_person, is_username
+from etl.facts.pii_names import COPYRIGHT_HOLDER, NAME, is_person
 from etl.facts.pii_secrets import NOT_PASSWORD
 from etl.facts.pii_text import is_placeholder, is_random, is_template, is_worded, words
+from etl.facts.pii_users import is_somebody, is_tag
 
-VERSION = 2
+VERSION = 3
 DETECTOR = "context"
 WORD = (
     r"[\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{F900}-\x{FAFF}]|[\p{L}\p{M}\p{N}]+|[^\s\p{L}\p{M}\p{N}]"
@@ -213,8 +214,8 @@ def _username(line: str, start: int, end: int) -> tuple[int, int] | None:
         or _FILE.search(text)
         or not _BEFORE_LOGIN.search(line[:start])
         or text.isupper()
-        or not is_username(text.encode())
-        or is_placeholder(text.encode())
+        or not is_somebody(text.encode())
+        or (line[start - 1 : start] == "@" and ("_" in text or is_tag(line[end:].encode())))
     ):
         return None
     return (start, end) if _may_be_taken(line, start, end) else None

@@ -150,15 +150,23 @@ def check_mention(view: memoryview, low: int, high: int, hit: int) -> list[User]
     line = before.rpartition(b"\n")[2]
     before = line if line.strip() else before.rstrip().rpartition(b"\n")[2]
     after = bytes(view[found[1] : min(high, found[1] + 24)])
-    if before.count(b"`") % 2 or before.count(b'"') % 2 or _BEHIND_MENTION.match(after):
+    if before.count(b"`") % 2 or before.count(b'"') % 2 or is_tag(after):
         return []
+    handle = bytes(view[slice(*found)]).lower()
+    if after[:1] == b")" and after[1:].strip().lower().startswith(handle):
+        return []  # custom (@scorer) scorers
     if _TAGGED.search(before):
         return []
     is_linked = before.endswith((b"[", b"(")) and after[:1] in (b"]", b")")
-    is_credited = _CREDIT.search(before) or _NUMBERED.search(before) or _OF_AUTHOR.search(before)
+    is_credited = any(sign.search(before) for sign in (_CREDIT, _NUMBERED, _OF_AUTHOR))
     is_credited = is_credited or _ends_in_name(before)
     is_sure = any(sign.search(before) for sign in (_BRACKET, _FIRM, _OF_AUTHOR))
     return [User(*found, MENTION, is_sure)] if is_linked or is_credited else []
+
+
+def is_tag(after: bytes) -> bool:
+    """Whether what stands behind `@word` says that it is a decorator, a path or a call."""
+    return _BEHIND_MENTION.match(after) is not None
 
 
 def _ends_in_name(before: bytes) -> bool:
@@ -233,9 +241,9 @@ def check_home_page(view: memoryview, low: int, high: int, hit: int) -> list[Use
     before = bytes(view[max(low, start - 90) : start])
     is_gist = not before.endswith(b"~")
     behind = _BEHIND_GIST if is_gist else _BEHIND_HOME_PAGE
-    is_one = behind.match(bytes(view[found[1] : min(high, found[1] + 44)]))
-    is_one = is_one and (is_gist or _BEFORE_HOME_PAGE.search(before))
-    return [User(*found, HOME_PAGE)] if is_one else []
+    is_one = behind.match(bytes(view[found[1] : min(high, found[1] + 44)])) is not None
+    is_home = is_gist or _BEFORE_HOME_PAGE.search(before) is not None
+    return [User(*found, HOME_PAGE)] if is_one and is_home else []
 
 
 def check_ssh(view: memoryview, low: int, high: int, hit: int) -> list[User]:

@@ -63,7 +63,7 @@ def test_a_tag_of_documentation_and_a_decorator_mention_nobody(text: str, is_one
     [
         "Jane", "Guido van Rossumer", "Jane_Q._Döring", "guido van rossum", "Guido\nvan Rossum",
         "xGuido van Rossum", "Guido van", "@octo-cat9\ndef f(): pass", "octo-cat9", "x@octo-cat9y",
-        "import octo-cat9", "TODO(octo)", "@octo-cat9/package",
+        "the ``@octo-cat9`` of", "use @octo-cat9 decorators", "import octo-cat9", "TODO(octo)", "@octo-cat9/package",
     ],
 )  # fmt: skip
 def test_parts_longer_words_and_bare_user_names_are_none(text: str) -> None:

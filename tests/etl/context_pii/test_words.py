@@ -49,6 +49,9 @@ def test_spans_are_bytes_of_what_was_tagged() -> None:
         ("by default value", "NAME", "default value"),
         ("user = root", "USERNAME", "root"),
         ("login(jdoerfel7)", "USERNAME", "jdoerfel7"),
+        ("of the pure @octaldigits decorated function", "USERNAME", "octaldigits"),
+        ("Use @octal_digits to add", "USERNAME", "octal_digits"),
+        ("thanks to @guvectorize", "USERNAME", "guvectorize"),
         ("the password is password", "PASSWORD", "password"),
         ("the password is ${PASS}", "PASSWORD", "PASS"),
         ("the key is example_key_1234", "KEY", "example_key_1234"),
@@ -70,6 +73,7 @@ def test_what_cannot_be_such_a_thing_is_none(line: str, entity: str, text: str) 
     [
         ("# password is xK9!mf2.", "PASSWORD", "xK9", "xK9!mf2"),
         ("Log in as `jdoerfel7` first", "USERNAME", "jdoerfel7", "jdoerfel7"),
+        ("as @jdoerfel7 said", "USERNAME", "jdoerfel7", "jdoerfel7"),
         ("/* by Jane Doerfel. */", "NAME", "Jane Doerfel.", "Jane Doerfel"),
         ("作者: 王小明", "NAME", "王小明", "王小明"),
         ("(Saúl Doerfel Corretgé)", "NAME", "Saúl Doerfel", "Saúl Doerfel Corretgé"),

@@ -96,6 +96,7 @@ LOGINS = [
     ("# see @octaldigits decorator of the module", []),
     ("replaced by @floatsuffix annotations", []),
     ("thanks to @jdoerfel7 tagging it", ["jdoerfel7"]),
+    ("# Custom (@octaldigits) octaldigits embed it", []),
     ("- (#12, @njit) and by @guvectorize, too", []),
 ]
 

@@ -491,6 +491,7 @@ def refresh(bench: Bench, size: int) -> None:
         forget(lake)
         rebuild = bench.flow(f"{name} rebuild", lake, before, *stages, "export")
         empty = bench.flow(f"{name} empty", lake, before, *stages)
+        (lake / "_ready").unlink()  # from here on it is not the lake of `before`
         bench.flow(f"{name} ingest", lake, after, "ingest")
         changed = bench.flow(f"{name} change", lake, after, *stages, "export")
         fresh = bench.lake(f"after-{size}", after)

@@ -31,7 +31,7 @@ setup-train: $(VENV)/.ready-train ## torch, DeepSpeed and transformers (5 GB), i
 
 # torch first: DeepSpeed's set-up imports it
 $(VENV)/.ready-train: $(VENV)/.ready
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt torch ninja setuptools wheel
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt torch ninja setuptools wheel
 	$(DEEPSPEED) $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --no-build-isolation-package deepspeed --editable '.[spark,train,dev]'
 	touch $@
 

@@ -142,9 +142,7 @@ def write_lake(
         writer.close()
         found = lake.spark.read.parquet(f"{folder}/rows.parquet")
         contents = found.repartition(max(2, total >> 25)).sortWithinPartitions(*BLOBS.order)
-        lake.append(
-            BLOBS, contents.withColumn("added", F.lit(next_append(lake, BLOBS)).cast("long"))
-        )
+        lake.append(BLOBS, contents.withColumn("added", next_append(lake, BLOBS)))
         stored = found.select(
             "path", "basename", "blob_id", "text_id", "license_role", "size_bytes",
             F.lit("0" * 32).alias("repo_id"), F.lit("bench").alias("repo_name"),

@@ -66,7 +66,7 @@ def signatures(lake: DeltaLake) -> None:
         parts.append(lake.staged("signed", found))
     found = reduce(DataFrame.unionByName, parts)
     version = F.lit(SIGNATURES_VERSION).alias("version")
-    added = F.lit(next_append(lake, SIGNATURES)).cast("long").alias("added")
+    added = next_append(lake, SIGNATURES)
     lake.append(SIGNATURES, found.select("blob_id", version, "signature.*", added))
     lake.clear_staging()
 

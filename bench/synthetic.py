@@ -54,7 +54,7 @@ def add(lake: DeltaLake, first: int, last: int) -> None:
         F.lit(SHINGLES).cast("long").alias("num_shingles"),
         F.xxhash64("id").alias("set_hash"),
         "sketch",
-        F.lit(next_append(lake, SIGNATURES)).cast("long").alias("added"),
+        next_append(lake, SIGNATURES),
     )
     files = ids.select(
         repo_id.alias("repo_id"),

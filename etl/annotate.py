@@ -185,8 +185,7 @@ def _commit(lake: Lake, annotated: DataFrame) -> None:
     for _, name, table, version in BLOB_GROUPS:
         found = annotated.where(F.col(name).isNotNull())
         rows[table] = found.select("blob_id", F.lit(version).alias("version"), f"{name}.*")
-    added = F.lit(next_append(lake, SIGNATURES)).cast("long")
-    rows[SIGNATURES] = rows[SIGNATURES].withColumn("added", added)
+    rows[SIGNATURES] = rows[SIGNATURES].withColumn("added", next_append(lake, SIGNATURES))
     for name, table, version in (
         ("names", NAME_FACTS, annotators.NAMES_VERSION),
         ("licenses", LICENSE_FACTS, LICENSE_VERSION),

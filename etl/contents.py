@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import reduce
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from etl.batches import CONTENT_ROWS
@@ -19,10 +19,10 @@ from etl.tables import BLOBS, Table
 MAX_APPENDS = 256  # that are told apart
 
 
-def next_append(lake: Lake, table: Table) -> int:
+def next_append(lake: Lake, table: Table) -> Column:
     """`added` of rows that are appended now."""
     version = lake.version(table)
-    return 0 if version is None else version + 1
+    return F.lit(0 if version is None else version + 1).cast("long").alias("added")
 
 
 def contents_with(lake: Lake, ids: DataFrame) -> DataFrame:

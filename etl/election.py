@@ -16,10 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -44,7 +43,7 @@ from etl.near_dedup.arrow import (
 from etl.near_dedup.bands import Ints
 from etl.near_dedup.config import NearDedupConfig
 from etl.near_dedup.demand import IS_COMPLETE, Unverified, compare_demanded
-from etl.near_dedup.elect import Edges, Elected, elect
+from etl.near_dedup.elect import Edges, Elected, elect, in_rank_order, least_rows
 from etl.near_dedup.stage import store_pairs
 from etl.near_dedup.transfer import collect_columns, local_columns
 from etl.stage import Lake
@@ -216,14 +215,8 @@ def _edges(pairs: DataFrame, threshold: float) -> DataFrame:
 def nodes_of(grouped: DataFrame) -> Nodes:
     rows = grouped.select("nodes").collect()
     document, rank, text, blob, least = unpacked([row["nodes"] for row in rows], NODE_WIDTHS)
-    order = np.lexsort((*_big_endian(text), rank))
+    order = in_rank_order(rank, text)
     return Nodes(document[order], blob[order], least[order])
-
-
-def _big_endian(words: Ints) -> list[npt.NDArray[Any]]:
-    """Keys for lexsort, the last the most significant: the order of the ids' hex."""
-    keys = np.ascontiguousarray(words).view(">u8").reshape(-1, ID_WORDS).astype(np.uint64)
-    return [keys[:, i] for i in reversed(range(ID_WORDS))]
 
 
 def elect_documents(
@@ -296,12 +289,7 @@ def _linked(elected: Elected, nodes: Nodes) -> Linked:
     """The documents that pairs link."""
     sizes = np.bincount(elected.cluster, minlength=len(elected.documents))
     rows = np.flatnonzero(sizes[elected.cluster] > 1)
-    by_least = np.lexsort((*_big_endian(nodes.least[rows]), elected.cluster[rows]))
-    cluster = elected.cluster[rows][by_least]
-    least_of = np.zeros(len(sizes), np.int64)
-    is_first = np.ones(len(rows), np.bool_)
-    is_first[1:] = np.diff(cluster) != 0
-    least_of[cluster[is_first]] = rows[by_least[is_first]]
+    least_of = least_rows(elected.cluster, nodes.least.view(np.uint8))
     return Linked(
         elected.documents[rows],
         elected.documents[elected.twin[rows]],

@@ -446,8 +446,8 @@ def _commit(lake: Lake, plan: _Plan, read: DataFrame) -> Counts:
     new_blobs = lake.staged("blob-places", _new_blobs(lake, kept_files))
     num_blobs = new_blobs.count()
     if num_blobs:
-        added = F.lit(next_append(lake, BLOBS)).cast("long")
-        lake.append(BLOBS, _contents(read, new_blobs.withColumn("added", added)))
+        new_blobs = new_blobs.withColumn("added", next_append(lake, BLOBS))
+        lake.append(BLOBS, _contents(read, new_blobs))
     _replace_errors(lake, _errors(lake, plan.listing, rows, files.where("NOT is_least")), plan)
     repos = _repos(rows.where("is_mine"), kept_files)
     with_repo = rows.where("is_mine AND repo IS NOT NULL").select("repo_id").distinct()

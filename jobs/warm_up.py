@@ -14,8 +14,10 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from etl.context_pii.lines import LINES, candidate_lines, line_texts
@@ -30,11 +32,12 @@ from etl.near_dedup.bands import (
     band_hashes,
     find_sorted,
     in_order,
+    places_in,
     split_bands,
 )
 from etl.near_dedup.blocks import components, mixed
 from etl.near_dedup.config import NearDedupConfig
-from etl.near_dedup.elect import Edges, elect
+from etl.near_dedup.elect import Edges, elect, in_rank_order, least_rows
 from etl.near_dedup.overlap import alike, index_of
 from etl.redact import redact
 
@@ -67,17 +70,25 @@ def compile_assembly() -> None:
     line_texts(contents(), pa.array([[], []], LINES))
 
 
+def _as_of_a_batch(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Numba compiles a kernel once more for an array that cannot be written."""
+    found = values.copy()
+    found.flags.writeable = False
+    return found
+
+
 def compile_candidates() -> None:
     config = NearDedupConfig()
     documents = np.arange(2)
-    sketches = np.zeros((2, POSITIONS), np.uint32)
-    sketches.flags.writeable = False  # as a batch has them
+    sketches = _as_of_a_batch(np.zeros((2, POSITIONS), np.uint32))
     hashes = band_hashes(sketches, config.bands, config.rows)
     hashes = np.column_stack((hashes, mixed(documents.view(np.uint64))))
     keys, owners, _ = split_bands(hashes, documents, 2)
     order = in_order(keys)
     kinds = np.full(len(keys), NEW, np.uint8)
     are_met(keys[order], np.array([0, len(keys)]), np.unique(keys))
+    places_in(keys[order], keys[order])
+    places_in(documents, _as_of_a_batch(documents))
     limits = (config.bucket_documents, config.bucket_pairs)
     find_sorted(keys[order], owners[order], kinds, limits)
 
@@ -91,8 +102,12 @@ def compile_comparison() -> None:
     similarity.agreements(sketches, left, right)
     similarity.digests(values, offsets, left, np.ones(1, np.bool_))
     similarity.taken(values, offsets, left)
+    similarity.taken(_as_of_a_batch(values), offsets, left)
     similarity.similarities(values, offsets, left, right, config.floor)
-    elect(np.arange(2), Edges(left, right, np.ones(1)))
+    elected = elect(np.arange(2), Edges(left, right, np.ones(1)))
+    ids = np.arange(8).reshape(2, 4)
+    in_rank_order(np.arange(2), ids)
+    least_rows(elected.cluster, ids.view(np.uint8))
     alike(index_of(values, offsets, config.floor), values, offsets, config.floor)
 
 

@@ -26,7 +26,7 @@ from etl.facts.kernels import Mask, Offsets, kernel, string_views
 from etl.facts.pii_rules import HINTS, RULES, Hint, Match, rule_number
 from etl.patterns import CASELESS, SOM_LEFTMOST, compile_all
 
-VERSION = 8
+VERSION = 9
 
 SPAN = pa.struct(
     [

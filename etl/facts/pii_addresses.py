@@ -426,6 +426,8 @@ def _is_version(data: Bytes, low: int, high: int, first: int, after: int) -> boo
         i -= 1
     if i - 2 >= low and data[i - 1] == 61 and data[i - 2] in (61, 60, 62, 126, 33, 94):
         return True
+    if i - 3 >= low and data[i - 3] == 0xE2 and data[i - 2] == 0x89 and data[i - 1] in (0xA4, 0xA5):
+        return True  # `≤` and `≥`
     if i == first and i > low and data[i - 1] in (126, 94):
         return True
     i = first

@@ -108,12 +108,38 @@ def in_order(hashes: Words) -> Ints:
     return order
 
 
+@kernel
 def places_in(ordered: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> Ints:
-    """Where each of the wanted is first in `ordered`, which ascends; -1 where it is not."""
-    if len(ordered) == 0:
-        return np.full(len(wanted), -1)
-    places = np.searchsorted(ordered, wanted).clip(max=len(ordered) - 1)
-    return np.where(ordered[places] == wanted, places, -1)
+    """Where each of the wanted is first in `ordered`, which ascends; -1 where it is not.
+
+    Values are hashes, so where one lies between the least and the greatest says nearly where it is.
+    """
+    found = np.full(len(wanted), -1, np.int64)
+    count = len(ordered)
+    if count == 0:
+        return found
+    least, greatest = ordered[0], ordered[-1]
+    scale = (count - 0.5) / max(1.0, float(greatest) - float(least)) * (1.0 - 1e-15)
+    starts = np.zeros(count + 1, np.int64)
+    for value in ordered:
+        starts[np.int64((float(value) - float(least)) * scale) + 1] += 1
+    for i in range(count):
+        starts[i + 1] += starts[i]
+    for i in range(len(wanted)):
+        value = wanted[i]
+        if value < least or value > greatest:
+            continue
+        part = np.int64((float(value) - float(least)) * scale)
+        low, high = starts[part], starts[part + 1]
+        while low < high:
+            middle = (low + high) >> 1
+            if ordered[middle] < value:
+                low = middle + 1
+            else:
+                high = middle
+        if low < starts[part + 1] and ordered[low] == value:
+            found[i] = low
+    return found
 
 
 @kernel

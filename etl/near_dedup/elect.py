@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from etl.facts.kernels import Mask, kernel
-from etl.near_dedup.bands import Ints, rows_of
+from etl.near_dedup.bands import Ints, Words, in_order, rows_of
 from etl.near_dedup.blocks import link
 
 Floats = npt.NDArray[np.float64]
@@ -43,18 +43,68 @@ class Elected(NamedTuple):
 
 
 def elect(documents: Ints, edges: Edges) -> Elected:
-    """`documents` in rank order; edges with others are left out. Cost: a sort of the edges."""
+    """`documents` in rank order; edges with others are left out. Cost: two look-ups an edge."""
     order = np.argsort(documents)
-    ranks = [rows_of(documents, order, ends) for ends in (edges.left, edges.right)]
-    is_used = (ranks[0] >= 0) & (ranks[1] >= 0) & (ranks[0] != ranks[1])
-    first = np.minimum(*ranks)[is_used]
-    second = np.maximum(*ranks)[is_used]
-    by_rank = np.lexsort((second, first))
-    first, second = first[by_rank], second[by_rank]
-    similarity = edges.similarity[is_used][by_rank]
-    starts = np.searchsorted(first, np.arange(len(documents) + 1))
-    is_kept, twin, best, cluster = _greedy(starts, second, similarity)
+    left, right = (rows_of(documents, order, ends) for ends in (edges.left, edges.right))
+    is_kept, twin, best, cluster = _greedy(
+        *_by_first(len(documents), left, right, edges.similarity)
+    )
     return Elected(documents, is_kept, twin, best, cluster)
+
+
+def in_rank_order(rank: Ints, ids: Ints) -> Ints:
+    """Rows by rank, of equal rank by their ids (int64[n, 4]) as hex. Cost: two passes, as ids are hashes."""
+    words = ids.view(">u8").astype(np.uint64)
+    ranks, of = np.unique(rank, return_inverse=True)
+    return _in_rank_order(of, len(ranks), words, in_order(np.ascontiguousarray(words[:, 0])))
+
+
+@kernel
+def _in_rank_order(of: Ints, count: int, words: Words, by_id: Ints) -> Ints:
+    places = np.zeros(count + 1, np.int64)
+    for rank in of:
+        places[rank + 1] += 1
+    for rank in range(count):
+        places[rank + 1] += places[rank]
+    order = np.empty(len(of), np.int64)
+    for row in by_id:
+        order[places[of[row]]] = row
+        places[of[row]] += 1
+    for i in range(1, len(order)):  # ids that begin alike
+        row, j = order[i], i
+        while j > 0 and of[order[j - 1]] == of[row] and _is_before(words, row, order[j - 1]):
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = row
+    return order
+
+
+@kernel
+def _is_before(words: Words, one: int, two: int) -> bool:
+    for i in range(words.shape[1]):
+        if words[one, i] != words[two, i]:
+            return bool(words[one, i] < words[two, i])
+    return False
+
+
+@kernel
+def _by_first(count: int, one: Ints, two: Ints, similarity: Floats) -> tuple[Ints, Ints, Floats]:
+    """Of each rank, where its edges with later ranks start; the later ranks; their similarities."""
+    starts = np.zeros(count + 2, np.int64)
+    for i in range(len(one)):
+        if one[i] >= 0 and two[i] >= 0 and one[i] != two[i]:
+            starts[min(one[i], two[i]) + 2] += 1
+    for i in range(2, count + 2):
+        starts[i] += starts[i - 1]
+    second = np.empty(starts[-1], np.int64)
+    found = np.empty(starts[-1], np.float64)
+    for i in range(len(one)):
+        if one[i] >= 0 and two[i] >= 0 and one[i] != two[i]:
+            first = min(one[i], two[i]) + 1  # its start moves on, to where the next one's is
+            second[starts[first]] = max(one[i], two[i])
+            found[starts[first]] = similarity[i]
+            starts[first] += 1
+    return starts[:-1], second, found
 
 
 @kernel
@@ -77,3 +127,19 @@ def _greedy(starts: Ints, second: Ints, similarity: Floats) -> tuple[Mask, Ints,
     for i in range(count):
         parents[i] = parents[parents[i]]
     return is_kept, twin, best, parents
+
+
+@kernel
+def least_rows(cluster: Ints, ids: npt.NDArray[np.uint8]) -> Ints:
+    """By cluster, the row with the least of the ids (uint8[n, 32]); -1 where no row has the cluster."""
+    found = np.full(len(cluster), -1, np.int64)
+    for row in range(len(cluster)):
+        other = found[cluster[row]]
+        if other >= 0:
+            byte = 0
+            while byte < ids.shape[1] - 1 and ids[row, byte] == ids[other, byte]:
+                byte += 1
+            if ids[row, byte] >= ids[other, byte]:
+                continue
+        found[cluster[row]] = row
+    return found

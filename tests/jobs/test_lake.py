@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from etl.contents import contents_with, next_append
@@ -67,15 +68,16 @@ def test_a_look_up_reads_the_pages_it_needs_and_finds_what_a_scan_finds(lake: De
     assert scan.metrics().apply("numOutputRows").value() <= BLOBS.page_rows * (30 + 3)
 
 
-def contents(lake: DeltaLake, *names: str) -> object:
+def contents(lake: DeltaLake, *names: str) -> DataFrame:
     """One content a name, as an append of its own."""
-    rows = [(name, 0, name, "utf-8", 1, name, next_append(lake, BLOBS)) for name in names]
-    return lake.local_rows(rows, BLOBS.schema).coalesce(1)
+    rows = [(name, 0, name, "utf-8", 1, name, None) for name in names]
+    given = lake.local_rows(rows, BLOBS.schema).coalesce(1)
+    return given.withColumn("added", next_append(lake, BLOBS))
 
 
 def test_contents_are_read_from_the_appends_that_hold_them(lake: DeltaLake) -> None:
     for names in ("ab", "cd", "ef"):
-        lake.append(BLOBS, contents(lake, *names))  # type: ignore[arg-type]
+        lake.append(BLOBS, contents(lake, *names))
     for wanted, held in (("c", "cd"), ("af", "abef"), ("bde", "abcdef"), ("x", "")):
         ids = lake.local_rows([(name,) for name in wanted], "blob_id string")
         found = contents_with(lake, ids)
@@ -91,8 +93,8 @@ def test_contents_of_a_table_of_an_older_schema_are_read(lake: DeltaLake) -> Non
     older.withColumn("size_class", F.lit(0)).write.format("delta").partitionBy("size_class").save(
         place
     )
-    assert next_append(lake, BLOBS) == 1
-    lake.append(BLOBS, contents(lake, "c"))  # type: ignore[arg-type]
+    lake.append(BLOBS, contents(lake, "c"))
+    assert lake.read(BLOBS).where("blob_id = 'c'").collect()[0]["added"] == 1
     for wanted, held in (("a", "AB"), ("c", "c"), ("bc", "ABc")):
         ids = lake.local_rows([(name,) for name in wanted], "blob_id string")
         assert {row["content"] for row in contents_with(lake, ids).collect()} == set(held)

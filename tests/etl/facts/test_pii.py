@@ -164,6 +164,8 @@ def test_a_public_ip_address_is_found_whole(address: str) -> None:
         "9.9.9.9",
         "1.2.3.4",
         "version 52.95.110.1",
+        "Tool ≥ 52.95.110.1",
+        "Tool ≤52.95.110.1",
         "pkg==52.95.110.1",
         "v52.95.110.1",
         '__version__ = "52.95.110.1"',

@@ -19,7 +19,7 @@ from etl.facts.minhash import signatures
 from etl.near_dedup import bands, blocks, greedy, similarity
 from etl.near_dedup.config import Bounds, NearDedupConfig, config_of
 from etl.near_dedup.contents import is_one_of
-from etl.near_dedup.elect import Edges, elect
+from etl.near_dedup.elect import Edges, elect, in_rank_order, least_rows
 
 CONFIG = NearDedupConfig()
 
@@ -286,3 +286,45 @@ def test_what_is_met_is_what_is_among_it() -> None:
     ):
         found = bands.are_met(hashes, bounds, met)
         assert found.tolist() == np.isin(hashes, met).tolist()
+
+
+WORD = st.sampled_from([-(2**63), -7, -1, 0, 1, 255, 256, 2**62]) | st.integers(-(2**63), 2**63 - 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ordered=st.lists(WORD, max_size=60), others=st.lists(WORD, max_size=20))
+def test_places_are_of_the_first_that_is_equal(ordered: list[int], others: list[int]) -> None:
+    ordered.sort()
+    wanted = ordered[::2] + others
+    for dtype, least in ((np.int64, 0), (np.uint64, -(2**63))):
+        values, asked = (
+            np.array([word - least for word in words], dtype) for words in (ordered, wanted)
+        )
+        expected = [ordered.index(word) if word in ordered else -1 for word in wanted]
+        assert bands.places_in(values, asked).tolist() == expected
+
+
+ID = st.tuples(*[st.sampled_from([-1, 0, 1, 256])] * 4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=st.lists(st.tuples(st.sampled_from([0, 3, 1 << 60]), ID), unique=True, max_size=30))
+def test_the_order_of_rank_is_by_rank_and_the_ids_hex(
+    rows: list[tuple[int, tuple[int, ...]]],
+) -> None:
+    rank = np.array([rank for rank, _ in rows], np.int64)
+    ids = np.array([words for _, words in rows], np.int64).reshape(-1, 4)
+    expected = sorted(range(len(rows)), key=lambda row: (rows[row][0], ids[row].tobytes().hex()))
+    assert in_rank_order(rank, ids).tolist() == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=st.lists(st.tuples(st.integers(0, 5), ID), unique_by=lambda row: row[1], max_size=30))
+def test_a_cluster_is_named_by_its_least_id(rows: list[tuple[int, tuple[int, ...]]]) -> None:
+    cluster = np.array([min(one, len(rows) - 1) for one, _ in rows], np.int64)
+    ids = np.array([words for _, words in rows], np.int64).reshape(-1, 4)
+    found = least_rows(cluster, ids.view(np.uint8))
+    for one in range(len(rows)):
+        members = [row for row in range(len(rows)) if cluster[row] == one]
+        least = min(members, key=lambda row: ids[row].tobytes().hex(), default=-1)
+        assert found[one] == least

@@ -52,7 +52,6 @@ LOCAL = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.shuffle.partitions": "4",
     "spark.databricks.delta.snapshotPartitions": "1",
-    "spark.databricks.delta.writeChecksumFile.enabled": "false",
     # A refresh compiles some 500 classes; the default, 100, makes every query compile its own again.
     "spark.sql.codegen.cache.maxEntries": "4000",
     "spark.sql.ui.explainMode": "simple",

@@ -14,14 +14,13 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from etl.context_pii.lines import LINES, candidate_lines, line_texts
 from etl.facts import annotators
+from etl.facts.kernels import read_only
 from etl.facts.minhash import POSITIONS
 from etl.facts.pii import SPAN
 from etl.facts.pii_people import find_people
@@ -70,17 +69,10 @@ def compile_assembly() -> None:
     line_texts(contents(), pa.array([[], []], LINES))
 
 
-def _as_of_a_batch(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Numba compiles a kernel once more for an array that cannot be written."""
-    found = values.copy()
-    found.flags.writeable = False
-    return found
-
-
 def compile_candidates() -> None:
     config = NearDedupConfig()
     documents = np.arange(2)
-    sketches = _as_of_a_batch(np.zeros((2, POSITIONS), np.uint32))
+    sketches = read_only(np.zeros(2 * POSITIONS, np.uint32), np.uint32).reshape(2, POSITIONS)
     hashes = band_hashes(sketches, config.bands, config.rows)
     hashes = np.column_stack((hashes, mixed(documents.view(np.uint64))))
     keys, owners, _ = split_bands(hashes, documents, 2)
@@ -88,7 +80,7 @@ def compile_candidates() -> None:
     kinds = np.full(len(keys), NEW, np.uint8)
     are_met(keys[order], np.array([0, len(keys)]), np.unique(keys))
     places_in(keys[order], keys[order])
-    places_in(documents, _as_of_a_batch(documents))
+    places_in(documents, read_only(documents, np.int64))
     limits = (config.bucket_documents, config.bucket_pairs)
     find_sorted(keys[order], owners[order], kinds, limits)
 
@@ -102,7 +94,7 @@ def compile_comparison() -> None:
     similarity.agreements(sketches, left, right)
     similarity.digests(values, offsets, left, np.ones(1, np.bool_))
     similarity.taken(values, offsets, left)
-    similarity.taken(_as_of_a_batch(values), offsets, left)
+    similarity.taken(read_only(values, np.uint64), offsets, left)
     similarity.similarities(values, offsets, left, right, config.floor)
     elected = elect(np.arange(2), Edges(left, right, np.ones(1)))
     ids = np.arange(8).reshape(2, 4)

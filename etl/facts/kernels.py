@@ -105,8 +105,8 @@ def fnv_step(state: np.uint64, byte: int) -> np.uint64:
 
 
 @kernel
-def is_among(values: npt.NDArray[np.int64], first: int, last: int, value: np.int64) -> bool:
-    """Whether the ascending values[first:last] have it."""
+def first_among(values: npt.NDArray[Any], first: int, last: int, value: Any) -> int:
+    """Where the ascending values[first:last] have it first; -1 where they do not."""
     low, high = first, last
     while low < high:
         middle = (low + high) >> 1
@@ -114,7 +114,13 @@ def is_among(values: npt.NDArray[np.int64], first: int, last: int, value: np.int
             low = middle + 1
         else:
             high = middle
-    return low < last and values[low] == value
+    return low if low < last and values[low] == value else -1
+
+
+@kernel
+def is_among(values: npt.NDArray[np.int64], first: int, last: int, value: np.int64) -> bool:
+    """Whether the ascending values[first:last] have it."""
+    return first_among(values, first, last, value) >= 0
 
 
 def read_only(buffer: Any, dtype: Any) -> npt.NDArray[Any]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from etl.facts.kernels import Mask, kernel
+from etl.facts.kernels import Mask, first_among, kernel
 from etl.facts.minhash import mix
 
 NEW, COMPLETE, DEFERRED = 0, 1, 2
@@ -130,15 +130,7 @@ def places_in(ordered: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> Ints:
         if value < least or value > greatest:
             continue
         part = np.int64((float(value) - float(least)) * scale)
-        low, high = starts[part], starts[part + 1]
-        while low < high:
-            middle = (low + high) >> 1
-            if ordered[middle] < value:
-                low = middle + 1
-            else:
-                high = middle
-        if low < starts[part + 1] and ordered[low] == value:
-            found[i] = low
+        found[i] = first_among(ordered, starts[part], starts[part + 1], value)
     return found
 
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from etl.facts.kernels import Mask, kernel
-from etl.near_dedup.bands import Ints, Words, in_order, rows_of
+from etl.facts.kernels import Bytes, Mask, kernel
+from etl.near_dedup.bands import Ints, in_order, rows_of
 from etl.near_dedup.blocks import link
 
 Floats = npt.NDArray[np.float64]
@@ -54,13 +54,13 @@ def elect(documents: Ints, edges: Edges) -> Elected:
 
 def in_rank_order(rank: Ints, ids: Ints) -> Ints:
     """Rows by rank, of equal rank by their ids (int64[n, 4]) as hex. Cost: two passes, as ids are hashes."""
-    words = ids.view(">u8").astype(np.uint64)
+    first_words = np.ascontiguousarray(ids[:, 0]).view(">u8").astype(np.uint64)
     ranks, of = np.unique(rank, return_inverse=True)
-    return _in_rank_order(of, len(ranks), words, in_order(np.ascontiguousarray(words[:, 0])))
+    return _in_rank_order(of, len(ranks), ids.view(np.uint8), in_order(first_words))
 
 
 @kernel
-def _in_rank_order(of: Ints, count: int, words: Words, by_id: Ints) -> Ints:
+def _in_rank_order(of: Ints, count: int, ids: Bytes, by_id: Ints) -> Ints:
     places = np.zeros(count + 1, np.int64)
     for rank in of:
         places[rank + 1] += 1
@@ -72,7 +72,7 @@ def _in_rank_order(of: Ints, count: int, words: Words, by_id: Ints) -> Ints:
         places[of[row]] += 1
     for i in range(1, len(order)):  # ids that begin alike
         row, j = order[i], i
-        while j > 0 and of[order[j - 1]] == of[row] and _is_before(words, row, order[j - 1]):
+        while j > 0 and of[order[j - 1]] == of[row] and _is_before(ids, row, order[j - 1]):
             order[j] = order[j - 1]
             j -= 1
         order[j] = row
@@ -80,10 +80,11 @@ def _in_rank_order(of: Ints, count: int, words: Words, by_id: Ints) -> Ints:
 
 
 @kernel
-def _is_before(words: Words, one: int, two: int) -> bool:
-    for i in range(words.shape[1]):
-        if words[one, i] != words[two, i]:
-            return bool(words[one, i] < words[two, i])
+def _is_before(ids: Bytes, one: int, two: int) -> bool:
+    """In the order of their hex; `ids` are uint8[n, 32]."""
+    for i in range(ids.shape[1]):
+        if ids[one, i] != ids[two, i]:
+            return bool(ids[one, i] < ids[two, i])
     return False
 
 
@@ -130,16 +131,11 @@ def _greedy(starts: Ints, second: Ints, similarity: Floats) -> tuple[Mask, Ints,
 
 
 @kernel
-def least_rows(cluster: Ints, ids: npt.NDArray[np.uint8]) -> Ints:
+def least_rows(cluster: Ints, ids: Bytes) -> Ints:
     """By cluster, the row with the least of the ids (uint8[n, 32]); -1 where no row has the cluster."""
     found = np.full(len(cluster), -1, np.int64)
     for row in range(len(cluster)):
         other = found[cluster[row]]
-        if other >= 0:
-            byte = 0
-            while byte < ids.shape[1] - 1 and ids[row, byte] == ids[other, byte]:
-                byte += 1
-            if ids[row, byte] >= ids[other, byte]:
-                continue
-        found[cluster[row]] = row
+        if other < 0 or _is_before(ids, row, other):
+            found[cluster[row]] = row
     return found
